@@ -15,12 +15,15 @@ from wavetank.checks import (
     judge,
     liveness,
     named,
+    outcomes,
     retry_after,
 )
+from wavetank.checks.causes import causes
+from wavetank.checks.history import history
 from wavetank.checks.liveness import kind_of_hang
 from wavetank.checks.verdict import Verdict
 from wavetank.clock import MILLISECOND, SECOND
-from wavetank.events import Event, RunEnd
+from wavetank.events import Event, RunEnd, Unseen
 
 from .event_logs import happened, log_of
 
@@ -83,7 +86,8 @@ def test_a_budget_that_ended_while_outcomes_came_is_an_overrun() -> None:
     verdict = liveness.judge(log)
     assert verdict.passed is False
     assert verdict.summary == (
-        "overrun: the budget of virtual time ended after 50 steps, at 1m40s, before main did"
+        "overrun: the budget of virtual time ended after 50 steps, at 1m40s, before main did; 1 of 2 items "
+        "had an outcome. More virtual time: max_virtual_seconds, in pytest --llm-max-virtual-seconds"
     )
     assert verdict.evidence == (
         "1 item(s) without an outcome: 'b'",
@@ -110,6 +114,24 @@ def test_a_budget_that_ended_without_outcomes_is_a_livelock() -> None:
         "49 request(s) in the second half of the run",
     )
     assert kind_of_hang(log) == "livelock"
+
+
+def test_a_first_answer_is_progress_though_it_is_reported_later() -> None:
+    """The items that wait for their report are counted; a second answer of an item is none."""
+    submitted = [happened("submitted", 0, item) for item in "abc"]
+    asked = [happened("arrived", at, "a", request=at) for at in range(1, 100)]
+    answered = [happened("delivered", 10, "a", request=10, status=200)]
+    late = [happened("delivered", 60, "b", request=60, status=200)]
+    repeated = [happened("delivered", 60, "a", request=60, status=200)]
+    log = log_of(submitted, asked, answered, late, end=ended("time"))
+    assert kind_of_hang(log) == "overrun"
+    assert liveness.judge(log).evidence[0] == (
+        "3 item(s) without an outcome: 'a', 'b', 'c'; "
+        "2 of these were answered, and not reported to the ledger"
+    )
+    log = log_of(submitted, asked, answered, repeated, end=ended("time"))
+    assert kind_of_hang(log) == "livelock"
+    assert "its second half brought no outcome and no item its first answer" in liveness.judge(log).summary
 
 
 def test_a_spent_step_budget_is_a_livelock_also_when_time_stands_still() -> None:
@@ -444,3 +466,47 @@ def test_tolerance_is_a_millisecond() -> None:
     for early, passed in ((MILLISECOND, True), (MILLISECOND + 1, False)):
         repeat = Event(at=due, kind="arrived", item="a", request=2, declared=True, sent=due - early)
         assert judged(first, repeat).passed is passed
+
+
+def turned_away(at: float, number: int, status: int = 429) -> list[Event]:
+    """A request and its refusal."""
+    return [
+        happened("arrived", at, request=number, host="api.openai.com", model="m"),
+        happened("refused", at, request=number, status=status),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("statuses", "more", "said"),
+    [
+        ((429,) * 8, [], "in all 8 requests, each refused with 429"),
+        ((429, 503, 429), [], "in all 3 requests: 2 refused with 429, 1 refused with 503"),
+        (
+            (429, 429),
+            [happened("arrived", 9, request=9)],
+            "in all 3 requests: 2 refused with 429, 1 without a reply",
+        ),
+        ((429, 429), [], None),
+        ((429, 429, 429), [happened("answered", 9, request=9, status=200)], None),
+    ],
+)
+def test_the_story_of_an_item_that_is_given_up_ends_with_a_sum(
+    statuses: tuple[int, ...], more: list[Event], said: str | None
+) -> None:
+    """How often it was asked for, and what came of that; one or two requests are soon counted."""
+    asked = [event for number, status in enumerate(statuses) for event in turned_away(number, number, status)]
+    lines = history(log_of(happened("submitted", 0), asked, more), "a")
+    assert (lines[-1] if lines[-1].startswith("in all") else None) == said
+    given_up = happened("failed", 9, error="E: no", error_type="E")
+    log = log_of(
+        happened("submitted", 0), asked, more, given_up, end=ended("returned"), expects={"failed": 0}
+    )
+    line = outcomes.judge(log).evidence[-1]
+    assert line == "at 9s: 'a': reported as failed: E: no" + (f"; {said}" if said is not None else "")
+
+
+def test_an_error_that_is_cut_says_so() -> None:
+    """Nobody takes the rest for the whole message."""
+    long = Unseen(task="work", at=SECOND, error="E: " + "x" * 500, file="a.py", line=3)
+    (line,) = causes(log_of(end=RunEnd(how="returned", at=SECOND, steps=1, unseen=(long,))))
+    assert line.endswith("xxx… (a.py:3)")

@@ -297,6 +297,18 @@ def test_the_environment_of_the_command() -> None:
     assert dummy.startswith("sk-ant-")
 
 
+def test_the_requests_of_a_batch_behind_the_server_go_to_it(tmp_path: Path) -> None:
+    """With real keys `wavetank run` would pay for them at the real hosts."""
+    providers = ("openai", "openai-compatible", "anthropic", "gemini", "ollama")
+    rows = "".join(f"{name},Question,{name}\n" for name in providers)
+    (tmp_path / "in.csv").write_text(f"id,prompt,provider\n{rows}")
+    batch = ["run", str(tmp_path / "in.csv"), "--model", "m", "-o", str(tmp_path / "out.csv")]
+    ran = served("calm", "--", sys.executable, "-m", "wavetank", *batch, OPENAI_API_KEY="sk-mine")
+    assert ran.returncode == 0, ran.stderr
+    assert f"{len(providers)} requests, 0 refused" in ran.stderr
+    assert (tmp_path / "out.csv").read_text().count("wt:") == len(providers)
+
+
 def test_the_sdks_take_the_address_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each at the path of its own vendor, without a word about it in the program."""
     hi: Any = [{"role": "user", "content": "hi"}]

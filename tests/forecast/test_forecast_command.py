@@ -316,3 +316,40 @@ def test_the_rate_of_a_limiter_needs_a_limit(capsys: pytest.CaptureFixture[str])
     """Without a limit by the minute there is nothing to give to the limiter."""
     said = refused(capsys, "--rows", "5", *RANGES, "--client", "aiolimiter", "--seeds", "1")
     assert "needs a limit on requests by the minute" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--max-tokens", "50"], "for --max-tokens: --output-tokens A..B says how long the answers are"),
+        (["--rate=10/s"], "for --rate: --set requests_per_minute=N sets that limit"),
+        (
+            ["--provider", "openai", "--journal", "run.db"],
+            "for --provider: --limits names provider, model and tier, "
+            "such as anthropic/claude-sonnet/tier-2; leave out --journal, which a forecast does not need",
+        ),
+    ],
+)
+def test_an_option_of_run_has_its_name_here(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A command line that was copied from `wavetank run` says what to write instead."""
+    with pytest.raises(SystemExit):
+        main(["forecast", "rows.csv", *words])
+    assert said in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["forecast", "rows.csv", "--unheard-of"])
+    assert capsys.readouterr().err.strip().endswith("unrecognized arguments: --unheard-of")
+
+
+def test_a_time_that_may_be_far_off_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    """With the shortest and the longest run; one that is known has no such line."""
+    few = ["forecast", "--rows", "8", *RANGES, *OPENAI, "-j", "4", "--seeds", "4"]
+    assert main([*few, "--scenario", "brownout"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(
+        r"^-j 4: the time is uncertain \(± \d+\.\d%\): 4 runs took from \S+ to \S+\. ", out, re.M
+    )
+    assert "8 rows do not average it out" in out
+    assert main(["forecast", "--rows", "400", *RANGES, *OPENAI, "-j", "4", "--seeds", "3"]) == 0
+    assert "uncertain" not in capsys.readouterr().out

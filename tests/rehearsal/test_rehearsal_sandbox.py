@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from wavetank.rehearsal import sandbox
-from wavetank.rehearsal.sandbox import SandboxError, copy_working_directory, place_in
+from wavetank.rehearsal.sandbox import SandboxError, copy_working_directory, make_sandbox, place_in
 
 
 @pytest.fixture(autouse=True)
@@ -41,6 +41,32 @@ def test_a_folder_with_files_is_left_alone() -> None:
     with pytest.raises(SandboxError, match=r"data is not empty: name a folder that does not exist yet"):
         copy_working_directory(Path("data"))
     assert [path.name for path in Path("data").iterdir()] == ["more.csv"]
+
+
+def test_a_sandbox_is_made_again() -> None:
+    """With the files as they are now, and without what the program wrote there."""
+    make_sandbox(Path("box"))
+    Path("box", "written.txt").write_text("by the program")
+    Path("rows.csv").write_text("more rows")
+    make_sandbox(Path("box"))
+    assert Path("box", "rows.csv").read_text() == "more rows"
+    assert not Path("box", "written.txt").exists()
+
+
+def test_a_sandbox_has_no_other_in_it() -> None:
+    """Each would have all those before."""
+    make_sandbox(Path("box"))
+    make_sandbox(Path("box-2"))
+    assert not Path("box-2", "box").exists()
+
+
+def test_the_folder_in_which_wavetank_runs_is_never_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if it is a sandbox itself."""
+    make_sandbox(Path("box"))
+    monkeypatch.chdir("box")
+    with pytest.raises(SandboxError, match="is not empty"):
+        make_sandbox(Path("."))
+    assert Path("rows.csv").exists()
 
 
 def test_too_much_is_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:

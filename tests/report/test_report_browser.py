@@ -427,7 +427,9 @@ def test_counts_bands_and_ends_have_their_texts(opened: Open, lost_wakeup: Run[A
 
 def forecast(parallel: int, hours: float, undone: int = 0) -> Forecast:
     """A forecast of 40,000 rows."""
-    time = Estimate(median=3600 * hours, median_within=9.0, p95=3900 * hours, p95_within=9.0)
+    time = Estimate(
+        median=3600 * hours, median_within=9.0, p95=3900 * hours, p95_within=9.0, least=3600, most=3900
+    )
     return Forecast(
         limits="anthropic/claude-sonnet-4-6/tier-2",
         scenario="brownout",

@@ -27,6 +27,7 @@ def test_the_page_has_every_provider_with_its_keys() -> None:
         line = next(line for line in PAGE.splitlines() if line.startswith(f"| `{provider.name}`"))
         assert all(f"`{key}`" in line for key in provider.keys)
         assert provider.base_url in line
+        assert f"`{provider.url_variable}`" in line or provider.url_variable is None
 
 
 def test_the_page_has_every_column_and_exit_status() -> None:

@@ -401,3 +401,28 @@ async def test_wrong_arguments_of_a_listing_are_errors(name: str, options: dict[
     """As those of a strategy, before anything is asked."""
     with pytest.raises(RunError, match=said):
         await list_models(name, **options)
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:11434"),
+        (":8080", "http://127.0.0.1:8080"),
+        ("box.local:8080/", "http://box.local:8080"),
+        ("[::1]", "http://[::1]:11434"),
+        ("https://box.local/ollama", "https://box.local/ollama"),
+        ("", None),
+    ],
+)
+def test_the_host_of_ollama_needs_no_scheme(host: str, url: str | None) -> None:
+    """It is read as the SDK of Ollama reads it."""
+    assert PROVIDERS["ollama"].address({"OLLAMA_HOST": host}) == url
+
+
+def test_an_address_in_the_environment_that_is_no_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names the variable, and does not show the value."""
+    monkeypatch.setenv("OPENAI_BASE_URL", "me:secret@host")
+    with pytest.raises(RunError, match="in OPENAI_BASE_URL is no URL such as https://host/v1") as caught:
+        make_strategy("openai", "m", key=KEY)
+    assert "secret" not in str(caught.value)
+    make_strategy("openai", "m", key=KEY, base_url="https://host/v1")

@@ -571,7 +571,7 @@ def test_a_failure_that_does_not_repeat(backend: str, program: Main, expected: s
         assert cause in text
 
 
-BEHAVIOUR = {"tasks": 2, "extra": 0, "sleeps": 0.0}
+BEHAVIOUR = {"tasks": 2, "wears": 0, "sleeps": 0.0}
 
 
 async def depends_on_a_helper(_: Tank) -> None:
@@ -588,6 +588,9 @@ async def depends_on_a_helper(_: Tank) -> None:
     if not BEHAVIOUR["sleeps"]:
         assert went == sorted(went)
     await anyio.sleep(BEHAVIOUR["sleeps"])
+    if BEHAVIOUR["wears"]:
+        RUNS.append(1)
+        await anyio.sleep(len(RUNS))
     assert went == sorted(went)
 
 
@@ -612,10 +615,27 @@ def test_a_replay_off_its_course(
         Diverged, match="the run took another course than the one the token was made"
     ) as caught:
         wavetank.simulate(depends_on_a_helper, backend=backend, schedule=run.schedule)
-    assert expected in str(caught.value)
-    assert "Either code outside main has changed since, or the program is not deterministic" in str(
-        caught.value
-    )
+    text = str(caught.value)
+    assert expected in text
+    assert text.endswith(". If you have changed the code: search again.")
+    assert "differs from run to run" not in text  # it does not: the same schedule repeats by now
+
+
+@on_both
+def test_a_replay_of_a_program_that_differs_from_run_to_run(
+    backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only if two replays were seen to differ, the program is said to differ, and where."""
+    run = failure_of(depends_on_a_helper, backend)
+    RUNS.clear()
+    monkeypatch.setitem(BEHAVIOUR, "sleeps", 3.0)
+    monkeypatch.setitem(BEHAVIOUR, "wears", 1)
+    with pytest.raises(Diverged) as caught:
+        wavetank.simulate(depends_on_a_helper, backend=backend, schedule=run.schedule)
+    text = str(caught.value)
+    assert "Repeated, " in text
+    assert "differs from run to run: look for the order of a set" in text
+    assert "If you have changed the code" not in text
 
 
 def test_a_partial_is_a_program() -> None:

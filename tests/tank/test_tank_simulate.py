@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import re
 import threading
 import time
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -15,10 +17,10 @@ import anyio
 import pytest
 
 import wavetank
-from wavetank import CheckFailed, EventLog, RateLimited, Scenario, Tank, TokenError
+from wavetank import CheckFailed, EventLog, QuotaExhausted, RateLimited, Scenario, Tank, TokenError
 from wavetank.checks import CHECKS, STRICT, UnknownCheck
 from wavetank.clock import MILLISECOND, SECOND, Duration
-from wavetank.scenario import DurationRange, Fault, Latency, Match, RetryAfter, ScenarioError, Wave
+from wavetank.scenario import DurationRange, Fault, Latency, Limits, Match, RetryAfter, ScenarioError, Wave
 
 BACKENDS = ("asyncio", "trio")
 on_both = pytest.mark.parametrize("backend", BACKENDS)
@@ -390,6 +392,60 @@ def test_workers_that_wait_for_answers_are_not_stuck(backend: str) -> None:
     assert run.virtual_seconds == 20_000
     cut_short = wavetank.simulate(main, slow, backend=backend, max_virtual_seconds=19_000)
     assert cut_short.kind == "overrun"
+
+
+def waits_out_each_day(items: Sequence[str], *, again: bool = False) -> Callable[[Tank], Awaitable[None]]:
+    """A client that comes back when the quota says, and reports at the end; perhaps only to ask `again`."""
+
+    async def main(tank: Tank) -> None:
+        for item in dict.fromkeys(items):
+            tank.ledger.submit(item)
+        for item in itertools.cycle(items) if again else items:
+            while True:
+                try:
+                    await tank.fake_llm.call("hello", item=item)
+                    break
+                except QuotaExhausted as refusal:
+                    await anyio.sleep(refusal.retry_after or 60)
+        for item in items:
+            tank.ledger.complete(item)
+
+    return main
+
+
+@on_both
+def test_a_client_that_waits_for_announced_resets_is_no_overrun(backend: str) -> None:
+    """However many days its items take; a budget that is given stays."""
+    main = waits_out_each_day([f"row-{number}" for number in range(100)])
+    run = wavetank.simulate(main, "daily-quota", backend=backend)
+    run.check()
+    assert run.virtual_seconds > 48 * 3600
+    bounded = wavetank.simulate(main, "daily-quota", backend=backend, max_virtual_seconds=100_000)
+    assert (bounded.kind, bounded.virtual_seconds) == ("overrun", 100_000)
+    assert "; 0 of 100 items had an outcome. More virtual time" in bounded.verdicts["liveness"].summary
+
+
+def test_a_client_that_asks_for_the_same_each_day_comes_to_its_end() -> None:
+    """A reset puts the end of the budget off only if an item got its first answer since the last one."""
+    run = wavetank.simulate(waits_out_each_day(["row-1", "row-2"], again=True), "daily-quota")
+    assert run.kind == "livelock"
+    assert run.virtual_seconds < 4 * 24 * 3600
+
+
+def test_no_run_is_put_off_for_more_than_a_year() -> None:
+    """A program that finds new items each day would never end."""
+
+    async def main(tank: Tank) -> None:
+        for number in itertools.count():
+            try:
+                await tank.fake_llm.call("hello", item=f"row-{number}")
+            except QuotaExhausted as refusal:
+                await anyio.sleep(refusal.retry_after or 60)
+
+    few = Scenario(limits=Limits(requests_per_day=1))
+    run = wavetank.simulate(main, few)
+    assert run.kind == "overrun"
+    assert run.virtual_seconds == 366 * 24 * 3600
 
 
 @on_both

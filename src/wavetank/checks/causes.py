@@ -27,7 +27,7 @@ def _unseen(log: EventLog) -> Iterator[str]:
         kind = each.error.partition(":")[0]
         found.setdefault((kind, place(each.file, each.line)), []).append(each)
     for (_, where), many in list(found.items())[:_SHOWN]:
-        error = many[0].error[:_LONGEST]
+        error = many[0].error if len(many[0].error) <= _LONGEST else f"{many[0].error[:_LONGEST]}…"
         names = [*dict.fromkeys(repr(each.task) for each in many)]
         ended = "each ended" if len(names) > 1 else "ended" if len(many) == 1 else f"ended {times(len(many))}"
         yield f"{listed(names)} {ended} with an error that nothing received, at {_span(many)}: {error}{where}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from ..clock import format_duration
@@ -10,6 +12,8 @@ from ..fault_kinds import OUTAGES
 
 _TOLD: Final = 10
 """So many events from each end of a long story."""
+_A_FEW: Final = 3
+"""One or two requests are soon counted."""
 
 _UNANSWERED: Final = {
     "failed": "failed",
@@ -25,10 +29,13 @@ _ENTERED: Final[tuple[EventKind, ...]] = ("submitted", "completed", "failed", "c
 
 
 def history(log: EventLog, item: str) -> tuple[str, ...]:
-    """The events of one item as sentences, a line each, with their instants; a long story is shortened."""
+    """The events of one item as sentences, a line each, with their instants; a long story is shortened.
+
+    The last line of an item that was asked for often and never answered is the sum of its requests.
+    """
     events = [event for event in log if event.item == item]
     if len(events) <= 2 * _TOLD + 1:
-        return tuple(map(dated, events))
+        return (*map(dated, events), *sum_of(events))
     lines: list[str] = []
     left_out = 0
     for number, event in enumerate(events):
@@ -39,7 +46,22 @@ def history(log: EventLog, item: str) -> tuple[str, ...]:
             lines.append(f"… {left_out} more events …")
             left_out = 0
         lines.append(dated(event))
-    return tuple(lines)
+    return (*lines, *sum_of(events))
+
+
+def sum_of(events: Sequence[Event]) -> Iterator[str]:
+    """What became of the requests of one item that has no answer, in a line, if there were a few."""
+    asked = sum(event.kind == "arrived" for event in events)
+    answered = any(event.kind in ("answered", "delivered") and event.status == 200 for event in events)
+    refused = Counter(event.status for event in events if event.kind == "refused")
+    if asked < _A_FEW or answered or not refused:
+        return
+    if refused.total() == asked and len(refused) == 1:
+        yield f"in all {asked} requests, each refused with {next(iter(refused))}"
+        return
+    parts = [f"{count} refused with {status}" for status, count in refused.items()]
+    rest = [f"{asked - refused.total()} without a reply"] if asked > refused.total() else []
+    yield f"in all {asked} requests: {', '.join([*parts, *rest])}"
 
 
 def dated(event: Event, *, named: bool = False) -> str:

@@ -6,6 +6,8 @@ from typing import Final
 
 from ..clock import format_duration
 from ..events import ENDED, EventKind, EventLog, RunEnd
+from ..text import counted
+from .exactly_once import paid_for
 from .history import fault_source
 from .repetition import repetition
 from .traced import traced
@@ -74,9 +76,15 @@ def _budget_spent(log: EventLog, end: RunEnd) -> Verdict:
             "Time still passed, so this does not show that it would never end"
         )
     elif kind == "livelock":
-        what = f"livelock: the budget of virtual time ended {after}, and its second half brought no outcome"
+        what = (
+            f"livelock: the budget of virtual time ended {after}, and its second half brought no outcome "
+            "and no item its first answer"
+        )
     else:
-        what = f"overrun: the budget of virtual time ended {after}, before main did"
+        what = (
+            f"overrun: the budget of virtual time ended {after}, before main did{_done(log)}. "
+            "More virtual time: max_virtual_seconds, in pytest --llm-max-virtual-seconds"
+        )
     pattern = repetition(log) if kind == "livelock" else ()
     evidence = (
         pattern
@@ -91,19 +99,46 @@ def _budget_spent(log: EventLog, end: RunEnd) -> Verdict:
 
 
 def _flowed_in_vain(log: EventLog, end: RunEnd) -> bool:
-    """Whether requests or steps flowed in the second half of the run's time, and no outcome came of them."""
-    late = [event for event in log.of("arrived", *_OUTCOMES) if event.at * 2 > end.at]
-    flowed = any(event.kind == "arrived" for event in late) or end.late_steps >= _A_FLOW
-    return flowed and all(event.kind == "arrived" for event in late)
+    """Whether requests or steps flowed in the second half of the run's time, and nothing came of them.
+
+    An outcome is something, and so is the first answer of an item: the program may report later.
+    """
+    late = [event for event in log.of("arrived") if event.at * 2 > end.at]
+    if not late and end.late_steps < _A_FLOW:
+        return False
+    progress = [*(event.at for event in log.of(*_OUTCOMES)), *_first_answers(log).values()]
+    return not any(at * 2 > end.at for at in progress)
+
+
+def _first_answers(log: EventLog) -> dict[str, int]:
+    """When each item got its first whole answer."""
+    first: dict[str, int] = {}
+    for event in log.of("delivered"):
+        if event.item is not None and paid_for(event):
+            first.setdefault(event.item, event.at)
+    return first
+
+
+def _done(log: EventLog) -> str:
+    """How much of the work was done, in words."""
+    items = {event.item for event in log.of("submitted")}
+    if not items:
+        return ""
+    done = len(items & {event.item for event in log.of(*_OUTCOMES)})
+    return f"; {done} of {counted(len(items), 'item')} had an outcome"
 
 
 def _open_items(log: EventLog) -> tuple[str, ...]:
-    done = {event.item for event in log.of(*_OUTCOMES)}
-    still_open = [repr(event.item) for event in log.of("submitted") if event.item not in done]
+    done, answered = {event.item for event in log.of(*_OUTCOMES)}, _first_answers(log)
+    still_open = list(dict.fromkeys(e.item for e in log.of("submitted") if e.item and e.item not in done))
     if not still_open:
         return ()
-    shown = ", ".join(still_open[:_SHOWN]) + (", …" if len(still_open) > _SHOWN else "")
-    return (f"{len(still_open)} item(s) without an outcome: {shown}",)
+    shown = ", ".join(map(repr, still_open[:_SHOWN])) + (", …" if len(still_open) > _SHOWN else "")
+    line = f"{len(still_open)} item(s) without an outcome: {shown}"
+    if not (count := sum(item in answered for item in still_open)):
+        return (line,)
+    verb = "was" if count == 1 else "were"
+    return (f"{line}; {count} of these {verb} answered, and not reported to the ledger",)
 
 
 def _held(log: EventLog) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import Final, final
 
 from ..events import EventLog
 from .disturbances import disturbed
-from .history import dated
+from .history import dated, sum_of
 from .verdict import Verdict
 
 NAME: Final = "outcomes"
@@ -117,6 +117,8 @@ def _wrong(found: Mapping[str, int], expected: Mapping[str, float]) -> Iterator[
 def _evidence(log: EventLog) -> Iterator[str]:
     yield f"items: {outcomes(log)}"
     shown = log.of("failed", "cancelled")
-    yield from (dated(event, named=True) for event in shown[:_SHOWN])
+    for event in shown[:_SHOWN]:
+        story = [each for each in log if each.item == event.item]
+        yield "; ".join((dated(event, named=True), *sum_of(story)))
     if len(shown) > _SHOWN:
         yield f"and {len(shown) - _SHOWN} more"

@@ -42,8 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser(words[0] if words else "")
     options, unknown = parser.parse_known_args(ours)
     if unknown:
-        hint = f"; {options.on_unknown}" if "on_unknown" in options else ""
-        parser.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+        hint = options.on_unknown(unknown) if "on_unknown" in options else ""
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}{hint and f'; {hint}'}")
     options.words, options.after_dashes = words, words[len(ours) + 1 :]
     try:
         return options.command(options) or 0

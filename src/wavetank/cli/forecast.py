@@ -10,7 +10,7 @@ from ..arguments import count, seconds, seed
 from .common import CommandError, add_json, check_folders, limit_number, print_json, write_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from ..forecast.cases import Question
     from ..forecast.rows import RowOptions
@@ -22,13 +22,36 @@ _PARALLEL: Final = (10, 50, 200)
 """Without -j: from a cautious number to what one process still sends."""
 _BACKWARDS: Final = "the range ends before it begins"
 
+_OF_RUN: Final = {
+    "--max-tokens": "--output-tokens A..B says how long the answers are",
+    "--provider": "--limits names provider, model and tier, such as anthropic/claude-sonnet/tier-2",
+    "--rate": "--set requests_per_minute=N sets that limit",
+    "--token-rate": "--set tokens_per_minute=N sets that limit",
+}
+"""What takes the place of options that a command line of `wavetank run` may have."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command to a parser, and what it does."""
     _add_rows(parser)
     _add_provider(parser)
     _add_runs(parser)
-    parser.set_defaults(command=_run)
+    parser.set_defaults(command=_run, on_unknown=_in_place_of)
+
+
+def _in_place_of(unknown: Sequence[str]) -> str:
+    """What to write in the place of options of `wavetank run`, of which many have no meaning here."""
+    from ..run import run_arguments
+
+    run = argparse.ArgumentParser(add_help=False)
+    run_arguments.add_arguments(run)
+    known = {name for action in run._actions for name in action.option_strings}
+    given = list(dict.fromkeys(name for word in unknown if (name := word.partition("=")[0]) in known))
+    needless = [name for name in given if name not in _OF_RUN]
+    said = [f"for {name}: {_OF_RUN[name]}" for name in given if name in _OF_RUN]
+    if needless:
+        said.append(f"leave out {', '.join(needless)}, which a forecast does not need")
+    return "; ".join(said)
 
 
 def _add_rows(parser: argparse.ArgumentParser) -> None:

@@ -67,7 +67,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="stop a program that takes longer (default a day)",
     )
     parser.add_argument(
-        "--sandbox", type=Path, metavar="DIR", help="run in a copy of the working directory, made here"
+        "--sandbox",
+        type=Path,
+        metavar="DIR",
+        help="run in a copy of the working directory, made here; a copy of an earlier rehearsal is replaced",
     )
     parser.add_argument(
         "--schedules",
@@ -80,7 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--html", type=Path, metavar="FILE", help="write the timeline to this file")
     parser.add_argument("--trace", type=Path, metavar="FILE", help="write a trace for Perfetto or speedscope")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON to this file")
-    parser.set_defaults(command=_run, on_unknown="the arguments of the program stand behind --")
+    parser.set_defaults(command=_run, on_unknown=lambda _: "the arguments of the program stand behind --")
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -203,7 +206,6 @@ def _rehearsed(rehearsal: Rehearsal, options: argparse.Namespace) -> Rehearsed:
 def _line(rehearsal: Rehearsal, options: argparse.Namespace, token: str | None) -> str:
     """The command that repeats the rehearsal, or one schedule of it, without where its results go."""
     import shlex
-    from itertools import count
 
     words = ["wavetank", "rehearse", *rehearsal.program.words, "--scenario", options.scenario]
     words += ["--seed", str(options.seed)] if options.seed else []
@@ -213,10 +215,7 @@ def _line(rehearsal: Rehearsal, options: argparse.Namespace, token: str | None) 
     if options.max_virtual_seconds is not None:
         words += ["--max-virtual-seconds", f"{options.max_virtual_seconds:g}"]
     words += ["--replay", token] if token is not None else []
-    if options.sandbox is not None:
-        # Without one the program would write where it was kept from writing; a used one is refused.
-        names = (f"{options.sandbox}-{number}" for number in count(2))
-        words += ["--sandbox", next(name for name in names if not Path(name).exists())]
+    words += ["--sandbox", str(options.sandbox)] if options.sandbox is not None else []
     words += ["--", *rehearsal.program.arguments] if rehearsal.program.arguments else []
     return shlex.join(words)
 

@@ -26,6 +26,8 @@ _BINDS_FROM: Final = 0.85
 """A limit that is used to this part holds the batch back: the processor stays a little below each limit."""
 CERTAIN: Final = 0.01
 """The answer is certain enough when its median is known within 1 %."""
+UNCERTAIN: Final = 0.10
+"""A time that may be off by more than a tenth is no answer to plan with."""
 AS_GOOD: Final = 1.02
 """A time within 2 % of the best is as good as the best."""
 
@@ -35,12 +37,20 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     """A time in seconds: its median and its 95th percentile over the seeds.
 
     `median_within` and `p95_within` say how far off each may be: half of the 95 % confidence interval.
+    `least` and `most` are the times of the shortest and the longest run.
     """
 
     median: float
     median_within: float
     p95: float
     p95_within: float
+    least: float
+    most: float
+
+    @property
+    def is_uncertain(self) -> bool:
+        """Whether the median may be far off, after all the runs that were made."""
+        return self.median_within > UNCERTAIN * self.median
 
     @property
     def is_certain(self) -> bool:
@@ -95,6 +105,8 @@ def estimate(runs: Sequence[RunFigures]) -> Estimate:
         median_within=error * (_MEDIAN_OF_MEAN if n >= 3 else 1),
         p95=middle + _Z95 * deviation,
         p95_within=error * math.sqrt(1 + _Z95**2 / 2),
+        least=min(seconds),
+        most=max(seconds),
     )
 
 

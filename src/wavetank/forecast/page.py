@@ -10,7 +10,7 @@ from ..report.page import document
 from ..text import duration_text
 from .clients import PROCESSOR
 from .estimates import Forecast
-from .report import cost_text, recommendations, within_text
+from .report import cost_text, recommendations, warnings_of, within_text
 
 _HEAD: Final = (
     "limits",
@@ -38,7 +38,10 @@ def forecast_page(forecasts: Sequence[Forecast], assumptions: Sequence[str]) -> 
     """The page; the same forecasts give the same bytes, and it loads nothing."""
     rows = forecasts[0].rows
     title = f"Forecast of {rows:,} rows"
-    parts = [f"<h1>{html.escape(title)}</h1>", *_paragraphs(recommendations(forecasts))]
+    parts = [
+        f"<h1>{html.escape(title)}</h1>",
+        *_paragraphs((*warnings_of(forecasts), *recommendations(forecasts))),
+    ]
     parts += ["<h2>Time</h2>", _chart(forecasts), "<h2>All figures</h2>", _table(forecasts)]
     undone = [
         f"{_name(each)}: {count:,.0f} rows are left undone: {cause}"

@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from ..scenario import Latency
-from ..text import duration_text
+from ..text import counted, duration_text
 from .cases import Case
 from .clients import PROCESSOR
 from .estimates import Estimate, Forecast, smallest_as_good
@@ -47,10 +47,28 @@ def text_lines(forecasts: Sequence[Forecast], assumptions: Sequence[str]) -> Ite
     for each in forecasts:
         for cause, count in each.undone.items():
             yield f"{_name(each, forecasts)}: {count:,.0f} of {each.rows:,} rows are left undone: {cause}"
+    yield from warnings_of(forecasts)
     yield from recommendations(forecasts)
     yield "assumed:"
     for line in assumptions:
         yield f"  {line}"
+
+
+def warnings_of(forecasts: Sequence[Forecast]) -> Iterator[str]:
+    """Which times are uncertain, and why, a line each."""
+    for each in forecasts:
+        if each.time.is_uncertain:
+            yield (
+                f"{_name(each, forecasts)}: the time is uncertain ({within_text(each.time)}): "
+                f"{counted(each.seeds, 'run')} took {_from_to(each.time)}. Which requests are slow or "
+                f"refused is chance, and {each.rows:,} rows do not average it out: plan with the 95% column, "
+                "not with the median"
+            )
+
+
+def _from_to(time: Estimate) -> str:
+    least, most = duration_text(time.least), duration_text(time.most)
+    return least if least == most else f"from {least} to {most}"
 
 
 def recommendations(forecasts: Sequence[Forecast]) -> Iterator[str]:

@@ -122,7 +122,7 @@ def _tokens_per_character(sample: Sequence[str]) -> tuple[float, str]:
         return 1 / CHARACTERS_PER_TOKEN, f"{rule} (a rule for English; install tiktoken to count them)"
     except Exception as error:
         # It downloads its vocabulary, and raises whatever its HTTP client raises.
-        why = f"tiktoken cannot load {_ENCODING}: {type(error).__name__}"
+        why = f"they are not counted, as tiktoken cannot load {_ENCODING}: {type(error).__name__}"
         return 1 / CHARACTERS_PER_TOKEN, f"{rule} (a rule for English; {why})"
     tokens = sum(len(encoding.encode_ordinary(text)) for text in sample)
     found = tokens / max(1, sum(map(len, sample)))

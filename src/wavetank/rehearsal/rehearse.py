@@ -11,11 +11,8 @@ from typing import Any, Final, final
 
 from ..progress import OneLine, PlainLines
 from ..scenario import cut_down, digest
-from ..sim.policies.plan import Plan
-from ..sim.policies.replay import Replay
 from ..sim.token import Schedule
-from ..tank.failure import Diverged
-from ..tank.runs.divergence import off_course, outcome_of
+from ..tank.runs.divergence import on_course
 from ..tank.runs.finished_run import Run
 from ..tank.runs.plain_values import run_values
 from ..tank.runs.run_options import RunOptions, SearchOptions, cores
@@ -27,7 +24,7 @@ from .fresh_process import FreshProcess, scratch_folder, standard_input
 from .items import items_of
 from .job import ProgramEnd, Rehearsal
 from .process_trials import Answered, ProcessTrials
-from .sandbox import copy_working_directory
+from .sandbox import make_sandbox
 
 PASSED: Final = 0
 VERDICT_FAILED: Final = 1
@@ -102,22 +99,27 @@ def rehearse(
     schedule = Schedule(HOSTED, rehearsal.seed, digest(rehearsal.scenario))
     with scratch_folder() as scratch:
         if sandbox is not None:
-            copy_working_directory(sandbox)
+            make_sandbox(sandbox)
         token = None if replay is None else Schedule.parse(replay)
         apart = token is not None and token.chosen and sandbox is None
         answered = FreshProcess(
             scratch=scratch, sandbox=sandbox, apart=apart, stdin=standard_input(scratch) if apart else None
         )
         if token is not None:
-            return repeated(rehearsal, command, token, answered)
+            return repeated(rehearsal, command, token, answered, twice=apart)  # one copy is for one run
         trial = _trials(rehearsal, answered).run(attentive=True)
     return Rehearsed(run=replace(trial.run, schedule=schedule.token(), replay=command(None)))
 
 
 def repeated(
-    rehearsal: Rehearsal, command: Callable[[str | None], str], token: Schedule, answered: Answered
+    rehearsal: Rehearsal,
+    command: Callable[[str | None], str],
+    token: Schedule,
+    answered: Answered,
+    *,
+    twice: bool = True,
 ) -> Rehearsed:
-    """The run that a token stands for, made by `answered`.
+    """The run that a token stands for, made by `answered`, which may be called `twice` for it.
 
     Raises:
         Diverged: it took another course.
@@ -128,7 +130,7 @@ def repeated(
     schedule = token.matching(backend=HOSTED, digest=whole, program=program)
     kept = cut_down(rehearsal.scenario, schedule.cut.scenario)
     trials = _trials(replace(rehearsal, scenario=kept, seed=schedule.seed), answered)
-    trial = _on_course(trials, schedule) if schedule.chosen else trials.run(attentive=True)
+    trial = on_course(trials, schedule, twice=twice) if schedule.chosen else trials.run(attentive=True)
     line = command(schedule.token())
     return Rehearsed(run=replace(trial.run, schedule=schedule.token(), replay=line))
 
@@ -187,15 +189,3 @@ def searched(
 def _trials(rehearsal: Rehearsal, answered: Answered) -> ProcessTrials:
     options = RunOptions(seed=rehearsal.seed, max_virtual_seconds=rehearsal.max_virtual_seconds)
     return ProcessTrials(rehearsal, options, answered)
-
-
-def _on_course(trials: ProcessTrials, schedule: Schedule) -> Trial:
-    replay = Replay(schedule.deviations)
-    trial = trials.run(Plan(replay, schedule.level, "replay"), narrated=True)
-    assert trial.record is not None
-    for kind, width in zip(trial.record.kinds, trial.record.widths, strict=True):
-        replay.choose(kind, width, ())  # as it was asked in the other process
-    problem = off_course(replay, same_outcome=outcome_of(trial.log) == schedule.outcome)
-    if problem is not None:
-        raise Diverged(problem)
-    return trial

@@ -16,17 +16,36 @@ MOST_BYTES: Final = 1 << 30
 
 _NOT_COPIED: Final = ("__pycache__", "node_modules")
 _OF_AN_ENVIRONMENT: Final = "pyvenv.cfg"
+_OF_A_SANDBOX: Final = ".wavetank-sandbox"
+"""The file that is in each sandbox: such a folder may be made again, and is in no other copy."""
 
 
 class SandboxError(Exception):
     """The copy cannot be made; the text says why, and what to do."""
 
 
+def make_sandbox(to: Path) -> None:
+    """Copy the working directory to a folder that stays; one that an earlier rehearsal made is made again.
+
+    Raises:
+        SandboxError: the folder has files of another kind, or there is too much to copy.
+    """
+    made_before = (to / _OF_A_SANDBOX).is_file() and not Path.cwd().is_relative_to(to.resolve())
+    if made_before:
+        try:
+            shutil.rmtree(to)
+        except OSError as error:
+            raise SandboxError(f"{to}: what an earlier rehearsal left cannot be removed: {error}") from None
+    copy_working_directory(to)
+    note = "Made by wavetank rehearse --sandbox, which may remove this folder.\n"
+    (to / _OF_A_SANDBOX).write_text(note, "ascii")
+
+
 def copy_working_directory(to: Path) -> None:
     """Copy the files of the working directory to a folder that is empty, or not there yet.
 
-    Hidden folders, virtual environments and caches are left out. Links are followed, so that nothing that
-    is written in the copy reaches the files themselves.
+    Hidden folders, virtual environments, caches and sandboxes are left out. Links are followed, so that
+    nothing that is written in the copy reaches the files themselves.
 
     Raises:
         SandboxError: the folder has files, or there is too much to copy.
@@ -61,6 +80,7 @@ def _files(folder: Path, leave_out: Path) -> Iterator[Path]:
             if not name.startswith(".")
             and name not in _NOT_COPIED
             and not (here / name / _OF_AN_ENVIRONMENT).exists()
+            and not (here / name / _OF_A_SANDBOX).exists()
             and (here / name).resolve() != leave_out
         )
         yield from (here / name for name in sorted(names) if (here / name).is_file())

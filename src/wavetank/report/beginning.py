@@ -190,9 +190,12 @@ def _left(found: Sequence[Request]) -> Sentence:
 
 def _too_early(found: Sequence[Request], early: Sequence[Request], also: int) -> Sentence:
     first = early[0]
+    answered = sum(one.outcome == "answered" for one in early)
     begin = f"{were(len(early), 'request')} sent while the provider still asked to wait"
+    begin += f" ({answered} of them {'was' if answered == 1 else 'were'} answered)" if answered else ""
     if also:
-        return Sentence(f"{begin}. That is not the cause: so {were(also, 'request')} in the run that passes.")
+        such = "1 such request" if also == 1 else f"{also} such requests"
+        return Sentence(f"{begin}. That is not the cause: the run that passes has {such} too.")
     text = (
         f"{begin}: the first was request "
         f"{first.number}{for_item(first.item)}{by_task(first)}{_at(first.place)}, sent "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -232,13 +233,22 @@ def _pace(arguments: argparse.Namespace) -> RunPace:
 
 
 def base_urls(arguments: argparse.Namespace) -> Mapping[str, str]:
-    """The given addresses, by the names of their providers.
+    """The addresses that options give, by the names of their providers.
 
     Raises:
         RunError: a provider has two.
     """
     given = [(name or arguments.provider, url) for name, url in arguments.base_url]
     return each_once("--base-url", given)
+
+
+def address_of(urls: Mapping[str, str], provider: ProviderApi) -> str | None:
+    """The address of a provider: that of `base_urls`, or the one in the environment.
+
+    Raises:
+        RunError: that in the environment is no URL.
+    """
+    return urls.get(provider.name) or provider.address(os.environ)
 
 
 def each_once(option: str, given: Sequence[tuple[str, V]]) -> Mapping[str, V]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 
 from ..shown import Secrets
-from .command_options import base_urls
+from .command_options import address_of, base_urls
 from .provider_strategy import need_client, new_client, parsed_answer, request_options
 from .providers import PROVIDERS, ProviderApi, Query, find_provider
 from .run_arguments import DEFAULT_TIMEOUT
@@ -41,6 +41,7 @@ async def list_models(
             it has no list of models; the text says which, and does not show the key.
     """
     spec = find_provider(provider)
+    base_url = base_url or spec.address(os.environ)
     checked_connection(client, timeout_seconds)
     secret = found_key(spec, key, base_url)
     secrets = Secrets()
@@ -110,14 +111,15 @@ def show_models(arguments: argparse.Namespace) -> int:
     """
     if arguments.scenario is not None:
         raise RunError("--list-models asks the provider itself; leave --scenario out")
-    base_url = base_urls(arguments).get(arguments.provider)
-    if base_url is None and not PROVIDERS[arguments.provider].base_url:
+    provider = PROVIDERS[arguments.provider]
+    url = address_of(base_urls(arguments), provider)
+    if url is None and not provider.base_url:
         raise RunError(
             f"--provider {arguments.provider} needs the --base-url of the server, such as https://host/v1"
         )
-    key = PROVIDERS[arguments.provider].key(os.environ, base_url)
+    key = provider.key(os.environ, url)
     listing = partial(
-        list_models, arguments.provider, key=key, base_url=base_url, timeout_seconds=arguments.timeout
+        list_models, arguments.provider, key=key, base_url=url, timeout_seconds=arguments.timeout
     )
     for name in sorted(anyio.run(listing)):
         print(name)

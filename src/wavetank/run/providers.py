@@ -74,7 +74,8 @@ class Listing:
 class ProviderApi:
     """One API: where it is, which variables hold its key, how a request and an answer look.
 
-    `reports_cost` says that its answers state their cost.
+    `reports_cost` says that its answers state their cost. `url_variable` is the environment variable from
+    which the vendor's SDK reads another base URL, and `as_url` makes a URL of its value.
     """
 
     name: str
@@ -86,6 +87,25 @@ class ProviderApi:
     read: Callable[[Any], CallResult[str]]
     models: Listing
     reports_cost: bool = False
+    url_variable: str | None = None
+    as_url: Callable[[str], str] = str
+
+    def address(self, environment: Mapping[str, str]) -> str | None:
+        """The base URL in the environment, which counts where none is given; `None` for the provider's own.
+
+        Raises:
+            RunError: it is no URL.
+        """
+        found = environment.get(self.url_variable or "", "").strip()
+        if not found:
+            return None
+        url = self.as_url(found)
+        if not _is_url(url):
+            # The value is not shown: it may contain a password.
+            raise RunError(
+                f"the base URL of {self.name} in {self.url_variable} is no URL such as https://host/v1"
+            )
+        return url
 
     def url(self, path: str, base_url: str | None = None) -> str:
         """The URL of a request; the query of the base URL is kept.
@@ -282,23 +302,60 @@ def _ollama_models(page: Any) -> tuple[list[str], Query | None]:
     return [entry["name"] for entry in page["models"]], None
 
 
+_OLLAMA_PORT: Final = 11434
+
+
+def _ollama_url(host: str) -> str:
+    """The URL of `OLLAMA_HOST`, which may be without scheme and port, as in `127.0.0.1` or `:8080`."""
+    if "://" in host:
+        return host
+    try:
+        parts = urlsplit(f"http://{host.rstrip('/')}")
+        name, port = parts.hostname or "127.0.0.1", parts.port or _OLLAMA_PORT
+    except ValueError:
+        return host
+    name = f"[{name}]" if ":" in name else name
+    return urlunsplit(parts._replace(netloc=f"{name}:{port}"))
+
+
 def _openai_like(
-    name: str, base_url: str, key: str, bound: str = "max_tokens", *, reports_cost: bool = False
+    name: str,
+    base_url: str,
+    key: str,
+    bound: str = "max_tokens",
+    *,
+    reports_cost: bool = False,
+    url_variable: str | None = None,
 ) -> ProviderApi:
     """A provider with OpenAI's chat API; `bound` is its name for the most tokens of an answer."""
     models = Listing("/models", _by_id)
     path = "/chat/completions"
     body = _openai_body(bound)
     return ProviderApi(
-        name, base_url, (key,), lambda _: path, _bearer, body, _openai_read, models, reports_cost
+        name,
+        base_url,
+        (key,),
+        lambda _: path,
+        _bearer,
+        body,
+        _openai_read,
+        models,
+        reports_cost,
+        url_variable,
     )
 
 
 PROVIDERS: Final[Mapping[str, ProviderApi]] = {
     provider.name: provider
     for provider in (
-        _openai_like("openai", "https://api.openai.com/v1", "OPENAI_API_KEY", "max_completion_tokens"),
-        _openai_like("openai-compatible", "", "OPENAI_API_KEY"),
+        _openai_like(
+            "openai",
+            "https://api.openai.com/v1",
+            "OPENAI_API_KEY",
+            "max_completion_tokens",
+            url_variable="OPENAI_BASE_URL",
+        ),
+        _openai_like("openai-compatible", "", "OPENAI_API_KEY", url_variable="OPENAI_BASE_URL"),
         ProviderApi(
             "anthropic",
             "https://api.anthropic.com",
@@ -308,6 +365,7 @@ PROVIDERS: Final[Mapping[str, ProviderApi]] = {
             _anthropic_body,
             _anthropic_read,
             Listing("/v1/models", _by_id, {"limit": "1000"}),
+            url_variable="ANTHROPIC_BASE_URL",
         ),
         ProviderApi(
             "gemini",
@@ -318,6 +376,7 @@ PROVIDERS: Final[Mapping[str, ProviderApi]] = {
             _gemini_body,
             _gemini_read,
             Listing("/v1beta/models", _gemini_models, {"pageSize": "1000"}),
+            url_variable="GOOGLE_GEMINI_BASE_URL",
         ),
         _openai_like("mistral", "https://api.mistral.ai/v1", "MISTRAL_API_KEY"),
         _openai_like("openrouter", "https://openrouter.ai/api/v1", "OPENROUTER_API_KEY", reports_cost=True),
@@ -330,6 +389,8 @@ PROVIDERS: Final[Mapping[str, ProviderApi]] = {
             _ollama_body,
             _ollama_read,
             Listing("/api/tags", _ollama_models),
+            url_variable="OLLAMA_HOST",
+            as_url=_ollama_url,
         ),
     )
 }

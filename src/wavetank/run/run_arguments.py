@@ -96,7 +96,8 @@ def _add_provider(group: Any) -> None:
         type=_base_url,
         action="append",
         default=[],
-        help="the address of the API, if it is not the provider's own; once for each provider",
+        help="the address of the API, once for each provider (default: OPENAI_BASE_URL and the like, as "
+        "the SDKs read them, or else the provider's own)",
     )
     group.add_argument("--system", metavar="TEXT", help="system prompt of every request")
     group.add_argument("--max-tokens", type=count, metavar="N", help="the most tokens of an answer")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 from ..processor import Account, Limits, LLMCallStrategy, LLMWorkItem, SharedLimits, Sink
 from ..processor.journal import Journal
 from ..shown import Secrets
-from .command_options import CommandOptions
+from .command_options import CommandOptions, address_of
 from .input_table import Record, Table
 from .provider_strategy import ProviderStrategy
 from .providers import PROVIDERS, Prices, ProviderApi
@@ -180,8 +180,8 @@ def _route(options: CommandOptions, target: Target, row: int) -> ModelRoute:
     given = {option: chosen(values, target) for option, values in options.per_model.items()}
     prices = _prices(options, provider, row, given["--price-input"], given["--price-output"])
     limits = Limits(requests_per_minute=given["--rate"], tokens_per_minute=given["--token-rate"])
-    base_url = options.base_urls.get(provider.name)
-    return ModelRoute(target, provider, row, base_url, prices, None if limits == Limits() else limits)
+    url = address_of(options.base_urls, provider)
+    return ModelRoute(target, provider, row, url, prices, None if limits == Limits() else limits)
 
 
 def _refuse_unused_names(option: str, values: Mapping[str, Any], targets: Mapping[Target, int]) -> None:

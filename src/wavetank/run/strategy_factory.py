@@ -45,7 +45,8 @@ def make_strategy(
         model: the name of one of its models.
         key: the API key; by default from the environment variable of the provider. It is sent in
             the headers, and no error shows it.
-        base_url: the address of the API, if it is not the provider's own.
+        base_url: the address of the API; by default that in the variable from which the vendor's SDK
+            reads it, such as `OPENAI_BASE_URL`, or else the provider's own.
         client: an httpx2 client, which is shared.
         timeout_seconds: how long a request may wait for the next byte; by default the timeout of
             the given client, or 120 s.
@@ -61,6 +62,7 @@ def make_strategy(
             range, or httpx2 is not installed.
     """
     spec = find_provider(provider)
+    base_url = base_url or spec.address(os.environ)
     settings = _checked_settings(provider, RequestSettings(model, system, max_tokens, temperature))
     if not isinstance(prices, Prices | None):
         raise RunError(f"prices must be such as Prices(input=2.5, output=10), not {prices!r}")

@@ -511,6 +511,12 @@ class Scheduler(RunMembers):
             return True
         return self.engine is not None and self.engine.pending()
 
+    def put_off_limit(self, until: int) -> None:
+        """Let the budget of virtual time end at an instant, if it would end before."""
+        if self.timers.limit is not None and until > self.timers.limit:
+            self.timers.limit = until
+            self._steps_at_half = None
+
     def _keep_to_budget(self, due: int, limit: int) -> None:
         steps = self.steps
         if (due - self.began) * 2 > limit - self.began and self._steps_at_half is None:

@@ -34,6 +34,7 @@ from ..sim.scheduler import Scheduler
 from ..sim.step_watch import Look, StepWatch, place_of_task
 from ..sim.timers import Timers
 from ..sim.token import FIFO, Schedule
+from .announced_resets import MOST_TIME, AnnouncedResets
 from .assembly import Parts, assemble, checked_budget
 from .client_waits import VirtualWaits
 from .processor_pauses import pauses_logged
@@ -67,6 +68,7 @@ class VirtualWorld:
     ) -> None:
         self.schedule = Schedule(backend, seed, digest(scenario))
         self._budget = _budget(scenario, max_virtual_seconds)
+        self._is_default_budget = max_virtual_seconds is None
         self._short_limit = short_limit
         self.scheduler = scheduler or Scheduler(Timers())
         if self.scheduler.holds_something():
@@ -122,6 +124,7 @@ class VirtualWorld:
         self._unreported = UnreportedAnswers(self.parts.desk.note)
         self.scheduler.cancelled = self._unreported.cancelled
         self.parts.log.listen(self._unreported.entered)
+        self.parts.log.listen(AnnouncedResets(self._wait_announced).entered)
         self.parts.tank.budget = self
         self.parts.tank.fleet.world = self
         if self.scheduler.chooser is not None:
@@ -136,12 +139,21 @@ class VirtualWorld:
 
     @max_virtual_seconds.setter
     def max_virtual_seconds(self, seconds: float) -> None:
-        self._budget = _budget(self.parts.tank.scenario, seconds)
+        self._budget, self._is_default_budget = _budget(self.parts.tank.scenario, seconds), False
         if self.timers.limit is not None:
             self._limit_time()
 
     def _limit_time(self) -> None:
-        self.timers.limit = self.scheduler.began + min(self._budget, self._short_limit or self._budget)
+        self.timers.limit = self.scheduler.began + self._whole_budget()
+
+    def _whole_budget(self) -> int:
+        return min(self._budget, self._short_limit or self._budget)
+
+    def _wait_announced(self, nanoseconds: int) -> None:
+        """Begin the budget again after a wait that the provider announces; one that a test has set stays."""
+        if self._is_default_budget and self.timers.limit is not None:
+            until = self.timers.now() + nanoseconds + self._whole_budget()
+            self.scheduler.put_off_limit(min(until, self.scheduler.began + MOST_TIME))
 
     def another(self, scenario: Scenario, *, seed: int) -> Parts:
         """The parts of a second provider in this world; its time starts now."""

@@ -12,7 +12,7 @@ from ...events import EventLog
 from ...sim.choices import Recorder
 from ...sim.policies.plan import Plan
 from ...sim.policies.replay import Replay
-from ...sim.token import checksum
+from ...sim.token import Schedule, checksum
 from ..failure import Diverged
 from .trial_runs import Trial, TrialMaker
 
@@ -117,17 +117,39 @@ def _choice(choice: tuple[str, int] | None) -> str:
     return f"{choice[1]} options ({choice[0]})" if choice is not None else "none"
 
 
-def off_course(replay: Replay, *, same_outcome: bool) -> str | None:
-    """What to say of a token's replay that did not take the course of the run the token was made from."""
-    if replay.diverged is None and not replay.unused and same_outcome:
-        return None
-    if replay.diverged is not None:
-        where = replay.diverged
-    elif replay.unused:
-        where = f"the run ended before {replay.unused} of the schedule's deviations"
-    else:
-        where = "its event log differs behind the last deviation"
-    return (
-        f"the run took another course than the one the token was made from: {where}. Either code outside "
-        f"main has changed since, or the program is not deterministic. {_CAUSES}."
+def on_course(trials: TrialMaker, schedule: Schedule, *, twice: bool = True) -> Trial:
+    """The run that a token stands for; one that took another course is made `twice`, to say why.
+
+    Raises:
+        Diverged: it took another course; the text says whether the program differs from run to run.
+    """
+    trial = _replayed(trials, schedule)
+    where = _off_course(trial, schedule)
+    if where is None:
+        return trial
+    differs = _first_difference(trial, _replayed(trials, schedule)) if twice else None
+    why = (
+        "If you have changed the code: search again"
+        if differs is None
+        else f"Repeated, {differs}.\n{_CAUSES}"
     )
+    raise Diverged(f"the run took another course than the one the token was made from: {where}. {why}.")
+
+
+def _replayed(trials: TrialMaker, schedule: Schedule) -> Trial:
+    return trials.run(Plan(Replay(schedule.deviations), schedule.level, "replay"), narrated=True)
+
+
+def _off_course(trial: Trial, schedule: Schedule) -> str | None:
+    """Where a run left the course of the one that the token was made from."""
+    assert trial.record is not None
+    replay = Replay(schedule.deviations)
+    for kind, width in zip(trial.record.kinds, trial.record.widths, strict=True):
+        replay.choose(kind, width, ())  # once more, as the run may have been made in another process
+    if replay.diverged is not None:
+        return replay.diverged
+    if replay.unused:
+        return f"the run ended before {replay.unused} of the schedule's deviations"
+    if outcome_of(trial.log) != schedule.outcome:
+        return "its event log differs behind the last deviation"
+    return None

@@ -13,12 +13,11 @@ from ...checks.history import unmatched
 from ...scenario import Scenario, cut_down, digest, load_scenario
 from ...sim.fingerprint import is_coroutine_function
 from ...sim.policies.plan import Plan
-from ...sim.policies.replay import Replay
 from ...sim.token import THREADS, Schedule
-from ..failure import Diverged, UnmatchedLedger
+from ..failure import UnmatchedLedger
 from ..tank import Tank
 from ..workload import Workload, program_number
-from .divergence import off_course, outcome_of
+from .divergence import on_course, outcome_of
 from .external_schedule import ExternalSchedule
 from .finished_run import Run
 from .replay_line import call
@@ -110,7 +109,7 @@ def simulate(
         if own is not None:
             trial, here = _as_chosen(trials, here, own)
         else:
-            trial = _repeated(trials, here) if here.chosen else trials.run(attentive=True)
+            trial = on_course(trials, here) if here.chosen else trials.run(attentive=True)
     if warning := unmatched(trial.log):
         warnings.warn(warning, UnmatchedLedger, stacklevel=2)
     token = replace(here, backend=trial.log.header.backend).token()
@@ -154,17 +153,3 @@ def _as_chosen(trials: Trials, schedule: Schedule, own: ExternalSchedule) -> tup
         program=trials.program,
         outcome=outcome_of(trial.log),
     )
-
-
-def _repeated(trials: Trials, schedule: Schedule) -> Trial:
-    """The run that a token stands for.
-
-    Raises:
-        Diverged: it took another course.
-    """
-    replay = Replay(schedule.deviations)
-    trial = trials.run(Plan(replay, schedule.level, "replay"), narrated=True)
-    outcome = outcome_of(trial.log)
-    if (problem := off_course(replay, same_outcome=outcome == schedule.outcome)) is not None:
-        raise Diverged(problem)
-    return trial
