@@ -40,7 +40,8 @@ def write_summary(terminal: pytest.TerminalReporter, reports: Sequence[Any], *, 
         terminal.section("wavetank")
     full = config.get_verbosity() > 0
     for line in (
-        *lines(tests, ran if counted else 0, full=full),
+        *_met(tests, searches, ran if counted else 0),
+        *lines(tests, full=full),
         *search_lines(searches, full=full),
         *error_lines(reports, config.rootpath),
     ):
@@ -57,14 +58,16 @@ def _outcome(report: Any) -> str:
     return "xfailed" if report.skipped and hasattr(report, "wasxfail") else str(report.outcome)
 
 
-def lines(tests: list[_Test], ran: int, *, full: bool) -> Iterator[str]:
-    """The totals, and the tests that failed, met nothing, or wanted other hosts; all of them if `full`.
-
-    `ran` is how many tests there were in all, where they meet the fake without asking for it.
-    """
+def _met(tests: list[_Test], searches: list[_Test], ran: int) -> Iterator[str]:
+    """How many tests sent a request; `ran` are all, where they meet the fake without asking for it."""
     if ran:
-        met = sum(test.facts["requests"] > 0 for test in tests)
-        yield f"{counted(met, 'test')} met the fake, {ran - met} did not"
+        met = {test.nodeid for test in tests if test.facts["requests"]}
+        met |= {test.nodeid for test in searches if test.facts["met"]}
+        yield f"{counted(len(met), 'test')} met the fake, {ran - len(met)} did not"
+
+
+def lines(tests: list[_Test], *, full: bool) -> Iterator[str]:
+    """The totals, and the tests that failed, met nothing, or wanted other hosts; all of them if `full`."""
     tests = [
         test
         for test in tests
@@ -150,7 +153,7 @@ def search_lines(searches: list[_Test], *, full: bool) -> Iterator[str]:
     speed = f" ({made / seconds:.0f} runs/s)" if seconds else ""
     yield (
         f"{len(searches)} explored: {counted(runs, 'schedule')}, {_total(all_facts, 'distinct')} distinct, "
-        f"in {seconds:.2f} s{speed}"
+        f"{_interrupted(all_facts)}in {seconds:.2f} s{speed}"
     )
     kept = [test for test in searches if test.facts["kept"]]
     if kept:
@@ -160,6 +163,12 @@ def search_lines(searches: list[_Test], *, full: bool) -> Iterator[str]:
         )
     for test in searches:
         yield from _of_one_search(test, full=full)
+
+
+def _interrupted(all_facts: list[dict[str, Any]]) -> str:
+    """How many schedules of the searches that interrupt the program did so; nothing without such a search."""
+    asked = _total(all_facts, "interruptible")
+    return f"{_total(all_facts, 'interrupted')} of {asked} interrupted, " if asked else ""
 
 
 def _of_one_search(test: _Test, *, full: bool) -> Iterator[str]:
