@@ -185,6 +185,7 @@ def test_the_marker_runs_it_again(pytester: pytest.Pytester, run_pytest: RunPyte
     cut = re.search(
         r"1 explored: 20 schedules, \d+ distinct, (\d+) of 20 interrupted, in ", result.stdout.str()
     )
-    assert cut is not None and 5 <= int(cut[1]) <= 15
+    assert cut is not None
+    assert 5 <= int(cut[1]) <= 15
     pytester.makepyfile(test_cut=source.format("resume, 3"))
     run_pytest(plugins=()).stdout.fnmatch_lines(["*llm_interrupt(*it takes one function, or nothing*"])
