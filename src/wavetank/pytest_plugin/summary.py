@@ -14,6 +14,9 @@ from ..text import counted
 from .annotations import error_lines
 from .options import FACTS, SEARCHES
 
+_SEEN: Final = 10
+"""So many tests have a line on what is not counted: an old suite of thousands may have one in each."""
+
 _SAYS_NOTHING: Final = "the result says nothing about that"
 
 
@@ -87,9 +90,21 @@ def lines(tests: list[_Test], *, full: bool) -> Iterator[str]:
         yield _times(_total(virtual, "time_ns"), max(_total(virtual, "real_ns"), 1))
     for test in tests:
         yield from _of_one(test, full=full)
+    yield from _seen([test for test in tests if test.facts["seen"]], full=full)
     kept = sum(bool(test.facts["report"]) and test.outcome == "passed" for test in tests)
     if kept and not full:
         yield f"event logs and timelines of {counted(kept, 'passed test')} were written; -v names them"
+
+
+def _seen(tests: list[_Test], *, full: bool) -> Iterator[str]:
+    """What is no failure and still worth a look: of each test the first, and the names of the others."""
+    shown = tests if full else tests[:_SEEN]
+    for test in shown:
+        lines = [*test.facts["seen"].values()]
+        more = "" if full or len(lines) == 1 else f"; and {', '.join([*test.facts['seen']][1:])}"
+        yield from (f"{test.nodeid}: {line}{more}" for line in (lines if full else lines[:1]))
+    if len(tests) > len(shown):
+        yield f"also seen, and not counted, in {counted(len(tests) - len(shown), 'more test')}; -v names them"
 
 
 def _unserved(all_facts: list[dict[str, Any]]) -> str:
