@@ -418,5 +418,4 @@ def test_what_is_called_off_is_not_reported(backend: str) -> None:
         tank.ledger.complete("row", kept["row"])
 
     kept: dict[str, str] = {}
-    options = {"interrupt": True, "after_interrupt": again, "backend": backend}
-    wavetank.search(main, schedules=40, **options).check()
+    wavetank.search(main, schedules=40, interrupt=True, after_interrupt=again, backend=backend).check()
