@@ -14,6 +14,7 @@ import os
 import pkgutil
 import runpy
 import select
+import shutil
 import socket
 import subprocess
 import sys
@@ -55,7 +56,8 @@ def serve(listener: socket.socket, parent: int) -> dict[str, Any]:
     """Return only in the processes that were asked for, with what they are to do."""
     while True:
         readable, *_ = select.select([listener.fileno(), parent], [], [])
-        if parent in readable:
+        if parent in readable:  # closed: it has ended, and leaves the folder of the socket to this process
+            shutil.rmtree(os.path.dirname(address), ignore_errors=True)
             os._exit(0)
         connection, _ = listener.accept()
         header, files, *_ = socket.recv_fds(connection, forked.LENGTH.size, 64)

@@ -13,7 +13,6 @@ import functools
 import json
 import os
 import select
-import shutil
 import socket
 import struct
 import subprocess
@@ -44,7 +43,6 @@ def server() -> str:
     if address := os.environ.get(ADDRESS):
         return address
     folder = tempfile.mkdtemp(prefix="fork-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     here, there = os.pipe()
     address = os.path.join(folder, "socket")
     process = Popen(

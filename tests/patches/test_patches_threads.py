@@ -349,6 +349,26 @@ def test_a_blocking_sleep_in_a_coroutine_lets_threads_go_on() -> None:
     assert run_async(main)[0].value == [("thread", 1.0), ("main", 4.0), ("loop", 4.0)]
 
 
+def test_a_step_that_blocks_lets_a_thread_wake_at_its_instant() -> None:
+    """Also if the thread's sleep ends at the instant of that step, and the step comes first."""
+
+    async def main() -> float:
+        done = threading.Event()
+
+        def work() -> None:
+            time.sleep(1)
+            done.set()
+
+        asyncio.get_running_loop().call_later(1, done.wait)
+        threads = start(work)
+        await asyncio.sleep(1)
+        join(threads)
+        return now()
+
+    end, _ = run_async(main)
+    assert (end.error, end.value) == (None, 1.0)
+
+
 def test_a_loop_in_a_thread() -> None:
     """A background loop in a thread of the run shares its time, and is reached from outside as ever."""
 

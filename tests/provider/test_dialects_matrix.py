@@ -589,11 +589,7 @@ def test_an_sdk_reads_its_answers(name: str) -> None:
     and from a stream; and the JSON of a schema. Those of calls and schemas have the item's mark.
     """
     sdk = SDKS[name]
-    # litellm asks Ollama about a model with a blocking client, in a thread of its log after an answer and in
-    # the loop before the next request: each of its modes has a world of its own.
-    worlds = [(mode,) for mode in sdk.modes] if name == "litellm, Ollama" else [sdk.modes]
-    answers = {mode: seen for modes in worlds for mode, seen in watched(sdk.ask, *modes).items()}
-    for mode, seen in answers.items():
+    for mode, seen in watched(sdk.ask, *sdk.modes).items():
         assert (mode, seen.error, len(seen.sent)) == (mode, None, 1)
         if mode in PLAIN:
             assert (mode, seen.answer, seen.sent, seen.dialects) == (

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
 import aiohttp
+import anyio
+import anyio.to_thread
 import httpcore
 import httpcore2
 import httpx
@@ -20,6 +24,7 @@ import requests
 import urllib3
 
 import wavetank
+from wavetank import Tank
 from wavetank.scenario import Scenario
 from wavetank.tank.real_world import RealWorld
 
@@ -224,3 +229,44 @@ def test_a_variable_that_a_run_deletes_is_set_in_the_next_one(monkeypatch: pytes
     assert found[0]
     assert len(set(found)) == 1
     assert "OPENAI_API_KEY" not in os.environ
+
+
+# -- a request that blocks a loop ------------------------------------------------------------------
+
+
+async def block_beside_a_task(steps: int) -> None:
+    """A request blocks the loop of a task that is so many steps into a request of its own."""
+    async with httpx.AsyncClient(headers=BEARER) as client, anyio.create_task_group() as group:
+        group.start_soon(lambda: client.post(CHAT, json=QUESTION))
+        for _ in range(steps):
+            await anyio.lowlevel.checkpoint()
+        assert by_httpx() == 200
+
+
+async def block_beside_a_thread(steps: int) -> None:
+    """The same, beside a request of a thread."""
+    async with anyio.create_task_group() as group:
+        group.start_soon(anyio.to_thread.run_sync, by_httpx)
+        for _ in range(steps):
+            await anyio.lowlevel.checkpoint()
+        assert by_httpx() == 200
+
+
+@pytest.mark.parametrize("where", ["asyncio", "trio", "a thread"])
+@pytest.mark.parametrize("block", [block_beside_a_task, block_beside_a_thread])
+def test_a_request_that_blocks_a_loop_is_answered(where: str, block: Callable[[int], Any]) -> None:
+    """At once, wherever in the steps of the loop the answer to another request is due at that instant."""
+
+    def in_a_thread(steps: int) -> None:
+        thread = threading.Thread(target=lambda: asyncio.run(block(steps)))
+        thread.start()
+        thread.join()
+
+    def program(steps: int) -> Callable[[Tank], Any]:
+        return lambda _: in_a_thread(steps) if where == "a thread" else block(steps)
+
+    backend = "trio" if where == "trio" else "asyncio"
+    for steps in range(9):
+        run = wavetank.simulate(program(steps), Scenario(), backend=backend, checks=())
+        assert (steps, run.error, run.virtual_seconds) == (steps, None, 0)
+        assert [event.status for event in run.events if event.kind == "delivered"] == [200, 200]

@@ -53,6 +53,24 @@ def test_a_timer_in_the_past_is_due_at_once() -> None:
     assert fired == [(10, 1)]
 
 
+def test_what_is_taken_back_has_its_old_place() -> None:
+    """A timer that was lent and has not fired comes before those that were set later for its instant."""
+    timers, fired = Timers(), list[tuple[int, int]]()
+    for number in range(4):
+        timers.call_at(3, note(fired, number, timers))
+    timers.advance(3)
+    lent = [timers.lend_due() for _ in range(3)]
+    timers.call_at(3, note(fired, 4, timers))
+    assert lent[0] is not None
+    lent[0].fire()
+    assert lent[1] is not None
+    lent[1].cancel()
+    timers.take_back()
+    timers.take_back()
+    fire_everything(timers)
+    assert fired == [(3, 0), (3, 2), (3, 3), (3, 4)]
+
+
 def test_nothing_is_due_when_all_is_cancelled() -> None:
     """Cancelled timers do not make time move."""
     timers = Timers()

@@ -303,6 +303,12 @@ class SimulatedLoop(SocketMethods):
             if self._stopping:
                 return
 
+    def run_forever(self) -> None:
+        try:
+            super().run_forever()
+        finally:
+            self.timers.take_back()
+
     def run_until_complete(self, future: Any) -> Any:
         if self.is_running() and nesting_is_allowed():
             return run_nested(self, self._nested, future)
@@ -381,7 +387,7 @@ class SimulatedLoop(SocketMethods):
 
     def _take_due(self) -> None:
         """Make everything that is due ready, in order: the fake's timers are steps like any other."""
-        while (entry := self.timers.pop_due()) is not None:
+        while (entry := self.timers.lend_due()) is not None:
             if isinstance(entry, events.TimerHandle):
                 entry._loop.adopt(entry)
             else:
@@ -484,7 +490,7 @@ class SimulatedLoop(SocketMethods):
         self._callbacks.clear()
 
     def close(self) -> None:
-        """Close the loop; steps that are not its own, such as the timer of a thread, are not lost with it."""
+        """Close the loop, and release all that it holds."""
         if not self.is_closed():
             self._let_go(self._left())
         super().close()
@@ -493,9 +499,7 @@ class SimulatedLoop(SocketMethods):
             transport._sock = None
         self._reset.clear()
         self._deadlines = None
-        for handle in (*self._ready_to_choose.release(), *self._callbacks):
-            if isinstance(handle, EngineStep):
-                self.timers.call_at(self.timers.now(), handle._run)
+        self._ready_to_choose.release()
         self._callbacks.clear()
 
     def dispose(self) -> None:

@@ -215,6 +215,7 @@ class Scheduler(RunMembers):
 
     def next_turn(self) -> int | None:
         """When something else of the run goes on if the calling thread waits; `None` if nothing does."""
+        self.timers.take_back()
         on_main = self.here() is self._main
         if self._ready or (not on_main and self._main_can_go_on()):
             return self.timers.now()
@@ -247,6 +248,8 @@ class Scheduler(RunMembers):
             self._make_ready(thread)
 
     def _give_way(self, me: RunThread) -> None:
+        if in_a_loop():  # the loop of this thread makes no step until the thread goes on
+            self.timers.take_back()
         if me is not self._main:
             self._give_back(me)
             me.park()

@@ -7,6 +7,7 @@ that client and provider share one order of events.
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, Protocol, final
 
@@ -85,6 +86,7 @@ class Timers:
         "_floors",
         "_heap",
         "_instant",
+        "_lent",
         "_sequence",
         "idle",
         "limit",
@@ -97,6 +99,7 @@ class Timers:
         self._floor = 0.0
         self._floors: dict[int, float] = {}
         self._heap: list[tuple[int, int, Any]] = []
+        self._lent: deque[tuple[int, int, Timer]] = deque()
         self._sequence = 0
         self.limit = limit
         self.readings = 0
@@ -170,11 +173,37 @@ class Timers:
 
     def pop_due(self) -> Any | None:
         """Take out the next entry that is due by now, or `None`."""
+        due = self._pop_due()
+        return None if due is None else due[2]
+
+    def lend_due(self) -> Any | None:
+        """As `pop_due`, for an event loop that makes a step of a `Timer`: until then `take_back` has it."""
+        due = self._pop_due()
+        if due is None:
+            return None
+        if isinstance(due[2], Timer):
+            while self._lent and self._lent[0][2].cancelled():
+                self._lent.popleft()
+            self._lent.append(due)
+        return due[2]
+
+    def take_back(self) -> None:
+        """Hold again, at their places, the timers of which event loops have made steps still to come.
+
+        They are the provider's and those of threads. A loop that blocks, or has been stopped, does not come
+        to them, and neither waits for the loop. In the loop the step of one that has fired does nothing.
+        """
+        while self._lent:
+            due = self._lent.popleft()
+            if not due[2].cancelled():
+                heapq.heappush(self._heap, due)
+
+    def _pop_due(self) -> tuple[int, int, Any] | None:
         heap, now = self._heap, self._instant
         while heap and heap[0][0] <= now:
-            entry = heapq.heappop(heap)[2]
-            if not entry.cancelled():
-                return entry
+            due = heapq.heappop(heap)
+            if not due[2].cancelled():
+                return due
         return None
 
     def __iter__(self) -> Iterator[Any]:
