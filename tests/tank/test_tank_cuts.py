@@ -389,7 +389,7 @@ def test_threads_of_a_pool_are_used_again(by_main: bool) -> None:
         with ThreadPoolExecutor(2) as pool:
             asked = {pool.submit(ask_for, row): row for row in ROWS if row not in kept}
             for done in as_completed(asked):
-                time.sleep(0.05)
+                time.sleep(0.5)
                 kept[asked[done]] = done.result()
         for row in ROWS:
             tank.ledger.complete(row, kept[row])
