@@ -180,6 +180,12 @@ def test_the_marker_runs_it_again(pytester: pytest.Pytester, run_pytest: RunPyte
     body = CUT.format(mark="@pytest.mark.llm_interrupt({})", given="").partition("        tank.watch")[0]
     source = body + "        resume(tank)\n"
     pytester.makepyfile(test_cut=source.format("after_interrupt=resume"))
-    run_pytest(plugins=()).assert_outcomes(passed=1)
+    result = run_pytest(plugins=())
+    result.assert_outcomes(passed=1)
+    cut = re.search(
+        r"1 explored: 20 schedules, \d+ distinct, (\d+) of 20 interrupted, in ", result.stdout.str()
+    )
+    assert cut is not None
+    assert 5 <= int(cut[1]) <= 15
     pytester.makepyfile(test_cut=source.format("resume, 3"))
     run_pytest(plugins=()).stdout.fnmatch_lines(["*llm_interrupt(*it takes one function, or nothing*"])

@@ -53,6 +53,11 @@ async def test_handle(tank, handle):
 
 
 @wavetank.explore(backends="asyncio")
+async def test_folder(tank, tmp_path):
+    await two_tasks()
+
+
+@wavetank.explore(backends="asyncio")
 async def test_effect(tank, nothing):
     await two_tasks()
 
@@ -124,6 +129,7 @@ def test_all_cores_are_used_where_that_is_safe(lines: Callable[..., dict[str, st
         "test_values[asyncio-None]": "in 2 processes",
         "test_values[asyncio-1]": "in 2 processes",
         "test_handle[asyncio]": SHARED.format("the fixture 'handle'"),
+        "test_folder[asyncio]": SHARED.format("the fixture 'tmp_path'"),  # which needs others itself
         "test_effect[asyncio]": SHARED.format("the fixture 'nothing'"),
         "test_alone[asyncio]": "",
         "TestClass::test_method[asyncio]": "in 2 processes",

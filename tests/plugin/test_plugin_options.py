@@ -52,6 +52,23 @@ def test_a_scenario_that_no_test_meets(pytester: pytest.Pytester, run_pytest: Ru
     result.stdout.fnmatch_lines(["*= wavetank =*", "0 tests met the fake, 1 did not"])
 
 
+def test_an_explored_test_meets_the_fake(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
+    """If its runs send requests, also in a search by several processes or from a token."""
+    pytester.makepyfile("""
+        import wavetank
+
+        @wavetank.explore(schedules=30, backends=["asyncio"])
+        async def test_asks(tank):
+            await tank.fake_llm.call("row")
+
+        @wavetank.explore(schedules=3, backends=["asyncio"])
+        async def test_idle(tank):
+            pass
+    """)
+    result = run_pytest("--llm-scenario=cascade", plugins=())
+    result.stdout.fnmatch_lines(["*= wavetank =*", "1 test met the fake, 1 did not"])
+
+
 def test_the_default_is_calm_with_seed_0(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
     """By default the scenario is calm and the seed is 0."""
     pytester.makepyfile(SEES)

@@ -142,3 +142,49 @@ def test_the_museum_prints_what_its_page_shows() -> None:
     *lines, repeat = shown.splitlines()
     assert_printed(lines, failure.report().splitlines())
     assert repeat.startswith("to repeat it: wavetank museum lost_wakeup --replay wt1-")
+
+
+LATE = """
+async def label_rows(ask, kept):
+    labels = {}
+    for row in ROWS:
+        if row not in kept:
+            labels[row] = await ask(row)
+    kept.update(labels)
+"""
+GATHERED = """
+async def label_rows(ask, kept):
+    import asyncio
+    rows = [row for row in ROWS if row not in kept]
+    kept.update(zip(rows, await asyncio.gather(*map(ask, rows))))
+"""
+AT_ONCE = """
+    async def ask(row):
+        text = (await tank.fake_llm.call(f"Label {row}.", item=row)).text
+        tank.ledger.complete(row, text)
+        return text
+"""
+
+
+@pytest.mark.parametrize(("bug", "at_once", "tests"), [(LATE, False, 2), (GATHERED, True, 1)])
+def test_the_resume_page_finds_what_it_says(
+    bug: str, at_once: bool, tests: int, pytester: pytest.Pytester, run_pytest: RunPytest
+) -> None:
+    """What is kept when all is answered fails the page's test, which says when the program was cut."""
+    page = ROOT / "docs" / "howto" / "resume.md"
+    (block,) = (each for each in texts(page, "python") if "def label_rows" in each)
+    code = re.sub(r"async def label_rows.*?\n\n", bug, block, flags=re.S)
+    if at_once:
+        code = re.sub(r"    async def ask.*?\n\n", f"{AT_ONCE}\n", code, flags=re.S)
+        code = re.sub(r"    for row in ROWS:\n        tank.ledger.complete.*\n", "", code)
+    pytester.makepyfile(test_resume=code)
+    result = run_pytest("-k", "asyncio" if at_once else "second", plugins=())
+    result.assert_outcomes(failed=tests, deselected=2 - tests)
+    result.stdout.fnmatch_lines(
+        [
+            "*item 'row-1' was paid 2 times*",
+            "*the program was interrupted, as by Ctrl-C, where main waited at *",
+        ],
+        consecutive=False,
+    )
+    assert "item 'row-1' was paid 2 times" in page.read_text("utf-8")

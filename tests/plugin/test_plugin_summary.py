@@ -84,6 +84,57 @@ def test_only_tests_that_need_a_look_have_lines(pytester: pytest.Pytester, run_p
     assert kept == "kept to calm, which the test itself names"
 
 
+HASTY = """
+import asyncio
+import pytest
+import wavetank
+
+
+async def ask(tank):
+    tank.ledger.submit("row")
+    while True:
+        try:
+            answer = await tank.fake_llm.call("row", item="row")
+        except wavetank.ProviderError:
+            await asyncio.sleep(1)
+        else:
+            return tank.ledger.complete("row", answer.text)
+
+
+@pytest.mark.parametrize("number", range({many}))
+def test_hasty(tank, number):
+    asyncio.run(ask(tank))
+
+
+@pytest.mark.llm_checks("+retry_after")
+def test_judged(tank):
+    asyncio.run(ask(tank))
+
+
+@pytest.mark.llm_scenario("calm")
+def test_calm(tank):
+    asyncio.run(ask(tank))
+"""
+
+
+def test_what_is_not_counted_has_a_line(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
+    """A green run does not hide that Retry-After was ignored; a check that has judged is not repeated."""
+    pytester.makepyfile(test_it=HASTY.format(many=12))
+    options = ("--llm-scenario=second-wave", "-p", "no:xdist")
+    quiet = run_pytest(*options)
+    quiet.assert_outcomes(passed=13, failed=1)
+    (line,) = lines_of(quiet, "test_hasty[0]")
+    assert line.startswith("also seen, and not counted: retry_after: item 'row' asked again 1s too early")
+    assert line.endswith("; and shared_pause, no_storm")
+    assert lines_of(quiet, "test_hasty[11]") == lines_of(quiet, "test_calm") == []
+    quiet.stdout.fnmatch_lines(["also seen, and not counted, in 3 more tests; -v names them"])
+    result = run_pytest(*options, "-v")
+    judged = [line for line in lines_of(result, "test_judged") if line.startswith("also seen")]
+    assert [line.split(": ")[1] for line in judged] == ["shared_pause", "no_storm"]
+    full = lines_of(result, "test_hasty[11]")
+    assert [line.split(": ")[1] for line in full[1:]] == ["retry_after", "shared_pause", "no_storm"]
+
+
 def test_a_test_case_plays_every_scenario(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
     """A method of unittest that takes a fixture has a node for each scenario, as functions have."""
     pytester.makepyfile(

@@ -49,3 +49,38 @@ def run(command: list[str], pytester: pytest.Pytester, run_pytest: RunPytest) ->
         return run_pytest("-W", "error", *arguments, plugins=None).outlines
     module = {"wavetank": ["-m", "wavetank"], "python": []}[program]
     return pytester.run(sys.executable, *module, *arguments, timeout=600).outlines
+
+
+MANY = """
+import asyncio
+
+from labels import label_all
+
+TICKETS = [f"ticket-{number}" for number in range(1, 41)]
+
+
+async def label_the_tickets(tank):
+    tank.fake_llm.item_of = lambda request: request.prompt.removeprefix("Label ").removesuffix(".")
+    for ticket in TICKETS:
+        tank.ledger.submit(ticket)
+    await label_all(TICKETS, save=tank.ledger.complete)
+
+
+def test_many(tank):
+    asyncio.run(label_the_tickets(tank))
+"""
+
+
+@pytest.mark.parametrize("scenario", ["retry-after-forms", "second-wave"])
+def test_the_program_of_the_tutorial_may_be_copied(
+    scenario: str, pytester: pytest.Pytester, run_pytest: RunPytest
+) -> None:
+    """With more tickets at once it passes where Retry-After is a date, and in the scenario advised next."""
+    (page,) = (page for page in WALKTHROUGHS if page.stem == "tutorial")
+    for block in blocks(page):
+        if block.file == "labels.py":
+            write(block, pytester.path)
+    program = pytester.path / "labels.py"
+    program.write_text(program.read_text("utf-8").replace("Semaphore(2)", "Semaphore(12)"), "utf-8")
+    pytester.makepyfile(test_many=MANY)
+    run_pytest("test_many.py", f"--llm-scenario={scenario}", plugins=None).assert_outcomes(passed=1)

@@ -360,6 +360,48 @@ def keeps_half(correct: bool) -> tuple[Main, Main]:
     return main, again
 
 
+def keeps_all_at_the_end(correct: bool) -> tuple[Main, Main]:
+    """The answers are kept when the worker has all of them; the rows are reported after that, too.
+
+    The twin hands each answer to a task that takes a while to store it.
+    """
+    kept: dict[str, str] = {}
+
+    async def main(tank: Tank) -> None:
+        kept.clear()
+        for row in ROWS:
+            tank.ledger.submit(row)
+        await again(tank)
+
+    async def again(tank: Tank) -> None:
+        todo = [row for row in ROWS if row not in kept]
+        send, receive = anyio.create_memory_object_stream[tuple[str, str]](len(ROWS))
+
+        async def worker() -> None:
+            answers: dict[str, str] = {}
+            while todo:
+                row = todo.pop(0)
+                answers[row] = await ask(tank, row)
+                if correct:
+                    send.send_nowait((row, answers[row]))
+            if not correct:
+                kept.update(answers)
+
+        async def store() -> None:
+            async for row, text in receive:
+                await anyio.sleep(0.02)
+                kept[row] = text
+
+        async with receive, anyio.create_task_group() as storing:
+            storing.start_soon(store)
+            async with send, anyio.create_task_group() as group:
+                group.start_soon(worker)
+        for row in ROWS:
+            tank.ledger.complete(row, kept[row])
+
+    return main, again
+
+
 INTERRUPTIONS: Final = {
     "pool_leaks": Bug(make=pool_leaks, check="permits_returned"),
     "forgets_what_was_under_way": Bug(make=forgets_what_was_under_way, check="exactly_once"),
@@ -367,4 +409,5 @@ INTERRUPTIONS: Final = {
     "waits_for_a_cancelled_task": Bug(make=waits_for_a_cancelled_task, check="liveness"),
     "calls_off_all": Bug(make=calls_off_all, check="exactly_once"),
     "keeps_half": Bug(make=keeps_half, check="error"),
+    "keeps_all_at_the_end": Bug(make=keeps_all_at_the_end, check="exactly_once"),
 }

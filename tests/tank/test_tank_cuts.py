@@ -6,6 +6,8 @@ import os
 import statistics
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,6 +19,8 @@ from wavetank import EventLog, Tank
 from wavetank.checks.disturbances import disturbed
 from wavetank.tank.search.made_schedule import Made
 
+from ..correct.threads import ask as ask_by_sdk
+from ..correct.threads import client
 from ..depth import DEEP, n_of
 from .cut_programs import DEADLINES, INTERRUPTIONS, ROWS, ask
 
@@ -333,3 +337,85 @@ def test_tokens_repeat_in_a_fresh_process() -> None:
         check=True,
     )
     assert made.stdout == logs
+
+
+@pytest.mark.parametrize("kept_at_once", [True, False])
+def test_a_plain_loop_pays_once_for_what_it_had(kept_at_once: bool) -> None:
+    """The main thread has an answer while it asks for the next row; the report says when it was cut."""
+    kept: dict[str, str] = {}
+
+    def main(tank: Tank) -> None:
+        kept.clear()
+        again(tank)
+
+    def again(tank: Tank) -> None:
+        sdk, answers = client(), kept if kept_at_once else dict(kept)
+        for row in ROWS:
+            tank.ledger.submit(row)
+            if row not in answers:
+                answers[row] = ask_by_sdk(sdk, row)
+        kept.update(answers)
+        for row in ROWS:
+            tank.ledger.complete(row, kept[row])
+
+    run = wavetank.search(main, schedules=n_of(40, 400), interrupt=True, after_interrupt=again).failure
+    assert (run is None) is kept_at_once
+    if run is not None:
+        evidence = "\n".join(run.verdicts["exactly_once"].evidence)
+        assert "the program was interrupted, as by Ctrl-C, where main waited at tests/" in evidence
+        assert "the program began again on what it had kept" in evidence
+
+
+@pytest.mark.parametrize("by_main", [True, False])
+def test_threads_of_a_pool_are_used_again(by_main: bool) -> None:
+    """What a thread returns is in the hands of another: it is not blamed, and that one keeps each answer."""
+    kept: dict[str, str] = {}
+
+    def main(tank: Tank) -> None:
+        kept.clear()
+        again(tank)
+
+    def again(tank: Tank) -> None:
+        sdk = client()
+
+        def ask_for(row: str) -> str:
+            text = ask_by_sdk(sdk, row)
+            if not by_main:
+                kept[row] = text
+            return text
+
+        for row in ROWS:
+            tank.ledger.submit(row)
+        with ThreadPoolExecutor(2) as pool:
+            asked = {pool.submit(ask_for, row): row for row in ROWS if row not in kept}
+            for done in as_completed(asked):
+                time.sleep(0.5)
+                kept[asked[done]] = done.result()
+        for row in ROWS:
+            tank.ledger.complete(row, kept[row])
+
+    wavetank.search(main, schedules=n_of(40, 400), interrupt=True, after_interrupt=again).check()
+
+
+@on_both
+def test_what_is_called_off_is_not_reported(backend: str) -> None:
+    """A program that has an answer in its hand when it is cut may call the row off, and ask again."""
+
+    async def main(tank: Tank) -> None:
+        tank.ledger.submit("row")
+        kept.clear()
+        await again(tank)
+
+    async def again(tank: Tank) -> None:
+        try:
+            if "row" not in kept:
+                text = await ask(tank, "row")
+                await anyio.sleep(0.5)
+                kept["row"] = text
+        except BaseException:
+            tank.ledger.cancel("row")
+            raise
+        tank.ledger.complete("row", kept["row"])
+
+    kept: dict[str, str] = {}
+    wavetank.search(main, schedules=40, interrupt=True, after_interrupt=again, backend=backend).check()

@@ -28,7 +28,8 @@ def judge(log: EventLog) -> Verdict:
     client had hung up is wasted, and one whose task was cancelled before it could report the item is
     unreported: both are listed, and counted only when `paid_per_item` is declared.
     In a program that was interrupted no item is lost, unless it ran again. Then an equal completion counts
-    once, failures and cancellations of before are over, and an item that was open may be paid once more.
+    once, failures and cancellations of before are over, and an item that was open may be paid once more if
+    its request was under way, or its answer had only just come.
     """
     submitted = _items(log, "submitted")
     outcomes = _outcomes(log)
@@ -99,14 +100,25 @@ def _is_cut_short(log: EventLog) -> bool:
     return bool(log.of("interrupted")) and not log.of("restarted")
 
 
-def _open_when_cut(log: EventLog) -> set[str | None]:
-    """The items without an outcome when the program was interrupted, if it ran again."""
-    events = log.of("submitted", *_OUTCOMES, "interrupted", "restarted")
-    if not any(event.kind == "restarted" for event in events):
+def _once_more(log: EventLog) -> set[str]:
+    """The items that a program which was interrupted may pay once more, if it ran again.
+
+    They had no outcome, and no answer that the program could have kept: a request was under way, or its
+    answer had only just come.
+    """
+    cut = next(iter(log.of("interrupted")), None)
+    if cut is None or not log.of("restarted"):
         return set()
-    cut = next(place for place, event in enumerate(events) if event.kind == "interrupted")
-    done = {event.item for event in events[:cut] if event.kind in _OUTCOMES}
-    return {event.item for event in events if event.kind == "submitted"} - done
+    events = list(log)
+    before = events[: events.index(cut)]
+    done = {event.item for event in before if event.kind in _OUTCOMES}
+    paid = {event.request for event in _payments(log) if event.kind == "delivered"}
+    over = {event.request for event in before if event.kind in ("delivered", "left")}
+    in_hand = {event.request for event in log.of("unreported")}
+    kept = {event.item for event in before if event.request in paid & over - in_hand}
+    under_way = {event.item for event in before if event.kind == "arrived" and event.request not in over}
+    just_come = {event.item for event in before if event.request in over & in_hand}
+    return {*_items(log, "submitted")}.difference(done, kept - under_way - just_come)
 
 
 def _items(log: EventLog, *kinds: EventKind) -> list[str]:
@@ -135,7 +147,7 @@ def _overpaid(log: EventLog, ledger: dict[str, None]) -> Iterable[tuple[str, str
     if declared is not None:
         answers += _wasted(log)
     unreported = Counter(event.item for event in log.of("unreported")) if declared is None else Counter()
-    once_more = _open_when_cut(log)
+    once_more = _once_more(log)
     named = {event.request for event in log.of("arrived") if event.declared}
     paid = Counter(event.item for event in answers if event.request in named and event.item in ledger)
     for item, count in paid.items():

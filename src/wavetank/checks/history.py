@@ -25,21 +25,24 @@ _UNANSWERED: Final = {
 """How a line of a batch ended without an answer; without a reason the client left the file of its results."""
 
 _ENTERED: Final[tuple[EventKind, ...]] = ("submitted", "completed", "failed", "cancelled")
-"""What the program reported of an item: never left out of a story."""
+"""What the program reported of an item."""
+
+_SESSIONS: Final[tuple[EventKind, ...]] = ("interrupted", "restarted")
 
 
 def history(log: EventLog, item: str) -> tuple[str, ...]:
     """The events of one item as sentences, a line each, with their instants; a long story is shortened.
 
-    The last line of an item that was asked for often and never answered is the sum of its requests.
+    An interruption of the program and its next session belong to the story of every item. The last line of
+    an item that was asked for often and never answered is the sum of its requests.
     """
-    events = [event for event in log if event.item == item]
+    events = [event for event in log if event.item == item or event.kind in _SESSIONS]
     if len(events) <= 2 * _TOLD + 1:
         return (*map(dated, events), *sum_of(events))
     lines: list[str] = []
     left_out = 0
     for number, event in enumerate(events):
-        if _TOLD <= number < len(events) - _TOLD and event.kind not in _ENTERED:
+        if _TOLD <= number < len(events) - _TOLD and event.kind not in (*_ENTERED, *_SESSIONS):
             left_out += 1
             continue
         if left_out:
@@ -100,7 +103,7 @@ def describe(event: Event) -> str:
 
 
 def _by(event: Event) -> str:
-    who = f" by {event.task!r}" if event.task is not None else ""
+    who = f" by {event.task!r}" if event.task is not None and event.kind != "interrupted" else ""
     return f"{who} at {event.file}:{event.line}" if event.file is not None else who
 
 
@@ -190,8 +193,8 @@ def _beside_requests(event: Event) -> str:
             return "the program began again on what it had kept"
         case "unreported":
             return (
-                f"the answer to request {event.request} had reached a task that was cancelled before it "
-                "could report the item"
+                f"the answer to request {event.request} had reached a task that was cancelled, or "
+                "interrupted, before it could report the item"
             )
         case "violated":
             return f"{event.reason!r} did not hold any more: {event.error}"

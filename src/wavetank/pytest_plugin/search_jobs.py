@@ -54,7 +54,9 @@ def _shared(item: pytest.Function) -> Iterator[str]:
     """The fixtures, and the attributes of the test's object, that are more than plain values."""
     parameters = item.callspec.params if hasattr(item, "callspec") else {}
     names = [name for name in item.fixturenames if name != "request" or name in item._fixtureinfo.argnames]
-    for name in names:
+    asked = item._fixtureinfo.argnames
+    # First what the test itself asks for: it does not say whence `tmp_path` comes.
+    for name in sorted(names, key=lambda name: name not in asked):
         if name in _OWN or name not in item.funcargs or _plugin_of(item, name) in _HARMLESS:
             continue
         value = item.funcargs[name]

@@ -58,6 +58,9 @@ def note_search(item: pytest.Item, report: pytest.TestReport) -> None:
     facts = {
         "schedules": sum(result.schedules for result in results),
         "distinct": sum(result.distinct for result in results),
+        "interrupted": sum(result.interrupted or 0 for result in results),
+        "interruptible": sum(result.schedules for result in results if result.interrupted is not None),
+        "met": any(result.met for result in results),
         "after": sum(result.after for result in results),
         "seconds": sum(result.seconds for result in results),
         "proved": "; ".join(result.proved for result in results if result.proved),

@@ -14,6 +14,9 @@ from ..text import counted
 from .annotations import error_lines
 from .options import FACTS, SEARCHES
 
+_SEEN: Final = 10
+"""So many tests have a line on what is not counted: an old suite of thousands may have one in each."""
+
 _SAYS_NOTHING: Final = "the result says nothing about that"
 
 
@@ -40,7 +43,8 @@ def write_summary(terminal: pytest.TerminalReporter, reports: Sequence[Any], *, 
         terminal.section("wavetank")
     full = config.get_verbosity() > 0
     for line in (
-        *lines(tests, ran if counted else 0, full=full),
+        *_met(tests, searches, ran if counted else 0),
+        *lines(tests, full=full),
         *search_lines(searches, full=full),
         *error_lines(reports, config.rootpath),
     ):
@@ -57,14 +61,16 @@ def _outcome(report: Any) -> str:
     return "xfailed" if report.skipped and hasattr(report, "wasxfail") else str(report.outcome)
 
 
-def lines(tests: list[_Test], ran: int, *, full: bool) -> Iterator[str]:
-    """The totals, and the tests that failed, met nothing, or wanted other hosts; all of them if `full`.
-
-    `ran` is how many tests there were in all, where they meet the fake without asking for it.
-    """
+def _met(tests: list[_Test], searches: list[_Test], ran: int) -> Iterator[str]:
+    """How many tests sent a request; `ran` are all, where they meet the fake without asking for it."""
     if ran:
-        met = sum(test.facts["requests"] > 0 for test in tests)
-        yield f"{counted(met, 'test')} met the fake, {ran - met} did not"
+        met = {test.nodeid for test in tests if test.facts["requests"]}
+        met |= {test.nodeid for test in searches if test.facts["met"]}
+        yield f"{counted(len(met), 'test')} met the fake, {ran - len(met)} did not"
+
+
+def lines(tests: list[_Test], *, full: bool) -> Iterator[str]:
+    """The totals, and the tests that failed, met nothing, or wanted other hosts; all of them if `full`."""
     tests = [
         test
         for test in tests
@@ -84,9 +90,21 @@ def lines(tests: list[_Test], ran: int, *, full: bool) -> Iterator[str]:
         yield _times(_total(virtual, "time_ns"), max(_total(virtual, "real_ns"), 1))
     for test in tests:
         yield from _of_one(test, full=full)
+    yield from _seen([test for test in tests if test.facts["seen"]], full=full)
     kept = sum(bool(test.facts["report"]) and test.outcome == "passed" for test in tests)
     if kept and not full:
         yield f"event logs and timelines of {counted(kept, 'passed test')} were written; -v names them"
+
+
+def _seen(tests: list[_Test], *, full: bool) -> Iterator[str]:
+    """What is no failure and still worth a look: of each test the first, and the names of the others."""
+    shown = tests if full else tests[:_SEEN]
+    for test in shown:
+        lines = [*test.facts["seen"].values()]
+        more = "" if full or len(lines) == 1 else f"; and {', '.join([*test.facts['seen']][1:])}"
+        yield from (f"{test.nodeid}: {line}{more}" for line in (lines if full else lines[:1]))
+    if len(tests) > len(shown):
+        yield f"also seen, and not counted, in {counted(len(tests) - len(shown), 'more test')}; -v names them"
 
 
 def _unserved(all_facts: list[dict[str, Any]]) -> str:
@@ -150,7 +168,7 @@ def search_lines(searches: list[_Test], *, full: bool) -> Iterator[str]:
     speed = f" ({made / seconds:.0f} runs/s)" if seconds else ""
     yield (
         f"{len(searches)} explored: {counted(runs, 'schedule')}, {_total(all_facts, 'distinct')} distinct, "
-        f"in {seconds:.2f} s{speed}"
+        f"{_interrupted(all_facts)}in {seconds:.2f} s{speed}"
     )
     kept = [test for test in searches if test.facts["kept"]]
     if kept:
@@ -160,6 +178,12 @@ def search_lines(searches: list[_Test], *, full: bool) -> Iterator[str]:
         )
     for test in searches:
         yield from _of_one_search(test, full=full)
+
+
+def _interrupted(all_facts: list[dict[str, Any]]) -> str:
+    """How many schedules of the searches that interrupt the program did so; nothing without such a search."""
+    asked = _total(all_facts, "interruptible")
+    return f"{_total(all_facts, 'interrupted')} of {asked} interrupted, " if asked else ""
 
 
 def _of_one_search(test: _Test, *, full: bool) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from ..checks import judge
+from ..checks.also_seen import also_seen
 from ..checks.exercised import missed
 from ..checks.verdict import Verdict, failed_of
 from ..shown import shortened
@@ -17,9 +17,6 @@ from .items import item_lines, items_of
 if TYPE_CHECKING:
     from ..tank.runs.finished_run import Run
     from .job import ProgramEnd
-
-_NOT_COUNTED: Final = ("retry_after", "shared_pause", "no_storm", "loop_responsive")
-"""What a program may do and still be correct: it costs requests or time."""
 
 _FILES: Final = 5
 _HOSTS: Final = "in a rehearsal, --host HOST=DIALECT lets the fake answer for a host of your own"
@@ -108,8 +105,6 @@ def _idle() -> Iterator[str]:
 
 def _seen(run: Run[ProgramEnd]) -> Iterator[str]:
     """What is no error, and still worth a look."""
-    for verdict in judge(run.events, _NOT_COUNTED).values():
-        if verdict.passed is False:
-            yield f"also seen, and not counted: {verdict.name}: {verdict.summary}"
+    yield from also_seen(run.events).values()
     if run.events.of("arrived") and (unmet := missed(run.events)):
         yield f"the run says nothing about part of the scenario: {', '.join(unmet)}"

@@ -104,6 +104,10 @@ class Recorder:
             Deviation(place, choice, self.widths[place]) for place, choice in enumerate(self.taken) if choice
         )
 
+    def took(self, kind: Kind) -> bool:
+        """Whether a choice of this kind was not 0."""
+        return any(taken and each == kind for taken, each in zip(self.taken, self.kinds, strict=True))
+
     def __getstate__(self) -> dict[str, Any]:
         """What another process learns from: all but who was asked."""
         return {name: getattr(self, name) for name in self.__slots__ if name != "_choose"}

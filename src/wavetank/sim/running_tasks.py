@@ -23,7 +23,8 @@ def is_cancelled(task: Any) -> bool:
     """Whether a task is to be cancelled at one of its next awaits."""
     if isinstance(task, asyncio.Task):
         return task.cancelling() > 0
-    return bool(task._cancel_status.effectively_cancelled)
+    status = getattr(task, "_cancel_status", None)
+    return status is not None and bool(status.effectively_cancelled)
 
 
 def parent_of(task: Any) -> object | None:

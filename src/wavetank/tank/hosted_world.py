@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from typing import Any, Literal, final
 
 from ..checks import SILENT, Checks, answer_function, hosts, judge, named
+from ..checks.also_seen import also_seen
 from ..checks.history import unmatched
 from ..checks.liveness import NAME as LIVENESS
 from ..checks.outcomes import outcomes
@@ -284,8 +285,14 @@ class Hosted:
             "unserved": [
                 f"{event.target} of {event.host}" for log in self._logs for event in hosts.unserved(log)
             ],
+            "seen": also_seen(log, self._judged_by()),
             "unknown_hosts": [*dict.fromkeys(host for log in self._logs for host in hosts.unexpected(log))],
         }
+
+    def _judged_by(self) -> set[str]:
+        """The names of the checks that judge the test."""
+        at_end = () if self.judge_at_end is None else named(self.judge_at_end)
+        return {*self.tank.fake_llm.judged, *(check for check in at_end if isinstance(check, str))}
 
     def judged(self, error: BaseException | None) -> dict[str, Verdict]:
         """The verdicts of the checks that judge the test, and of the default ones, too, if it failed."""

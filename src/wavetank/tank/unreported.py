@@ -1,16 +1,17 @@
 """Answers that reached a task which was cancelled before it could report their item.
 
 A program that asks again then, as after a time-out around call and save, has paid twice
-and is not wrong: the log says so.
+and is not wrong: the log says so. An interruption stops the whole program, also the threads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Hashable
 from typing import Final, Protocol, final
 
 from ..events import Event
-from ..sim.running_tasks import is_cancelled, parent_of, running_task
+from ..sim.running_tasks import is_cancelled, parent_of
 
 _OUTCOMES: Final = ("completed", "failed", "cancelled")
 
@@ -34,14 +35,34 @@ class UnreportedAnswers:
         """By item the requests whose answers it has, and the task that has each."""
         self._cut: dict[str, list[int]] = {}
         """By item the requests whose answers a cancelled task had."""
+        self._interrupted: dict[str, list[int]] = {}
+        """By item the requests whose answers the program could not yet keep when it was interrupted."""
+        self._in_hand: dict[Hashable, list[tuple[Answered, int]]] = defaultdict(list)
+        """By task the answers that it got last, each with its instant, without stalls."""
+        self._could_be_kept: set[int] = set()
+        """The requests whose answers the program has had time to keep."""
+        self._stalled = 0
 
-    def delivered(self, record: Answered) -> None:
-        """A success has reached its client, which runs now."""
-        task = running_task()
-        if task is not None and record.item is not None:
-            self._open.setdefault(record.item, {})[record.id] = task
-            if is_cancelled(task):
-                self.cancelled(task)
+    def delivered(self, record: Answered, task: Hashable | None, now: int) -> None:
+        """A success has reached its client, which runs now: a task, or what stands for the main thread."""
+        if record.item is None:
+            return
+        self._open.setdefault(record.item, {})[record.id] = task
+        if task is None:
+            return
+        self._goes_on(record, task, now - self._stalled)
+        if is_cancelled(task):
+            self.cancelled(task)
+
+    def _goes_on(self, record: Answered, task: Hashable, now: int) -> None:
+        """The task has asked for another item since its last answer: it had time to keep that.
+
+        Only time outside stalls lets every task that can run go on until it waits.
+        """
+        last = self._in_hand[task]
+        self._could_be_kept |= {each.id for each, at in last if each.item != record.item and at < now}
+        last[:] = [(each, at) for each, at in last if each.id not in self._could_be_kept]
+        last.append((record, now))
 
     def cancelled(self, task: object) -> None:
         """A task is cancelled, and those that it has started will be."""
@@ -50,14 +71,25 @@ class UnreportedAnswers:
                 del answers[number]
                 self._cut.setdefault(item, []).append(number)
 
+    def interrupted(self) -> None:
+        """The whole program is interrupted; what it had time to keep is its own affair."""
+        for item, answers in self._open.items():
+            self._interrupted[item] = [number for number in answers if number not in self._could_be_kept]
+        self._open.clear()
+
     def entered(self, event: Event) -> None:
         """Something was logged: an item with an outcome is reported, one that is asked for again was not."""
-        if event.kind == "arrived" and self._cut:
-            for number in self._cut.pop(event.item or "", ()):
+        item = event.item or ""
+        if event.kind == "arrived" and (self._cut or self._interrupted):
+            for number in (*self._cut.pop(item, ()), *self._interrupted.pop(item, ())):
                 self._note("unreported", item=event.item, request=number)
+        elif event.kind == "stalled" and event.since is not None:
+            self._stalled += event.at - event.since
         elif event.kind in _OUTCOMES:
-            self._open.pop(event.item or "", None)
-            self._cut.pop(event.item or "", None)
+            self._open.pop(item, None)
+            self._cut.pop(item, None)
+            if event.kind == "completed":  # a program may call off what it will do in its next session
+                self._interrupted.pop(item, None)
 
     def __repr__(self) -> str:
         return f"<UnreportedAnswers [{len(self._open)} open, {len(self._cut)} cut]>"

@@ -30,6 +30,7 @@ from ..sim.choices import Chooser, Level
 from ..sim.origin import Origin, Place, place_of_frame
 from ..sim.refused_io import LEAVE_OUT
 from ..sim.run_threads import Engine
+from ..sim.running_tasks import running_task
 from ..sim.scheduler import Scheduler
 from ..sim.step_watch import Look, StepWatch, place_of_task
 from ..sim.timers import Timers
@@ -249,6 +250,7 @@ class VirtualWorld:
         place = self._place_of_main()
         file, line = place or (None, None)
         self.parts.desk.note("interrupted", task="main", file=file, line=line)
+        self._unreported.interrupted()
 
     def _place_of_main(self) -> Place | None:
         if self.scheduler.plain:
@@ -332,7 +334,9 @@ class VirtualWorld:
 
     def _delivered(self, record: Record) -> None:
         """A success reached its client; without time passing that may go on for ever."""
-        self._unreported.delivered(record)
+        alone = self.scheduler.plain and self.scheduler.on_main_thread()
+        task = running_task() or (self.scheduler if alone else None)
+        self._unreported.delivered(record, task, self.timers.now() - self.scheduler.began)
         if self.timers.now() > self._delivered_at:
             self._delivered_at = self.timers.now()
             self._progress()

@@ -79,6 +79,8 @@ class Result(Generic[T]):
     chosen, by kind. `proved` says what the runs prove, if they do, and `unmet` which waves and
     faults no run met. `processes` made the schedules; `one_process` says why it was one, where there
     should have been more. `backend` is what the program runs on: `threads` if it is a plain function.
+    `interrupted` says how many schedules the program was interrupted in; `None` of a search that interrupts
+    nothing. `met` says whether the first run, or one beside it in this process, sent a request.
     """
 
     failure: Run[T] | None
@@ -93,6 +95,8 @@ class Result(Generic[T]):
     processes: int = 1
     one_process: str = ""
     backend: str = ""
+    interrupted: int | None = None
+    met: bool = False
 
     def check(self) -> None:
         """Raise the failure, if there is one, with its report.
@@ -109,15 +113,15 @@ class Result(Generic[T]):
     def of_one(cls, run: Run[T], replay: str) -> Result[T]:
         """The result of a single run that a token stands for; `replay` is the line that repeats it."""
         repeated = replace(run, replay=replay, found=(f"{run.kind}, repeated from its token",))
-        return cls._of(repeated if run.kind is not None else None, run.events.header.backend)
+        return cls._of(repeated if run.kind is not None else None, run)
 
     @classmethod
     def of_kept(cls, run: Run[T]) -> Result[T]:
         """The result of a search that was not made, as a failure which was kept still fails."""
-        return cls._of(run, run.events.header.backend)
+        return cls._of(run, run)
 
     @classmethod
-    def _of(cls, failure: Run[T] | None, backend: str) -> Result[T]:
+    def _of(cls, failure: Run[T] | None, made: Run[T]) -> Result[T]:
         return cls(
             failure=failure,
             schedules=1,
@@ -128,7 +132,8 @@ class Result(Generic[T]):
             seconds=0.0,
             proved=None,
             unmet="",
-            backend=backend,
+            backend=made.events.header.backend,
+            met=bool(made.events.of("arrived")),
         )
 
     def __repr__(self) -> str:
@@ -272,6 +277,8 @@ class ScheduleSearch:
         self._makers: ForkedMakers | None = None
         self._distinct: dict[int, None] = {}
         self._choices: Counter[str] = Counter()
+        self._interrupted = 0
+        self._met = False
         self._not_met = earlier.unmet
         """The waves and faults that no run of this process has met; `None` before the first."""
         self._unmet = earlier.unmet or ()
@@ -436,6 +443,7 @@ class ScheduleSearch:
             self._failing, self.failed = made, made.trial
         if made.trial is not None:
             self._backend = made.trial.log.header.backend
+            self._met = self._met or bool(made.trial.log.of("arrived"))
         record = made.record
         if record is not None:
             choices, picks = self.longest
@@ -443,6 +451,7 @@ class ScheduleSearch:
             self._block.append(record)
             self._distinct[hash((made.level, tuple(record.taken), tuple(record.widths)))] = None
             self._choices.update(record.kinds)
+            self._interrupted += self._options.interrupt and record.took("interruption")
             self._unmet = made.missed
         enough = bool(self._watch(made))
         self._over = enough or bool(made.failed) or self._next >= self._until or self._late
@@ -489,4 +498,6 @@ class ScheduleSearch:
             processes=self._processes,
             one_process=self._one_process,
             backend=self._backend,
+            interrupted=self._interrupted if self._options.interrupt else None,
+            met=self._met,
         )

@@ -1,0 +1,49 @@
+"""Which answers a program that is interrupted could not yet keep."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from wavetank.events import Event
+from wavetank.tank.unreported import UnreportedAnswers
+
+TASK = object()
+SECOND = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Answer:
+    id: int
+    item: str
+
+
+def noted(answers: UnreportedAnswers, notes: list[int]) -> list[int]:
+    """The requests that are noted when the program asks for both items again."""
+    answers.interrupted()
+    for item in "ab":
+        answers.entered(Event(at=9 * SECOND, kind="arrived", item=item))
+    return notes
+
+
+@pytest.mark.parametrize(
+    ("task", "item", "stalled", "unreported"),
+    [
+        (TASK, "b", False, [2]),  # it had time to keep the first
+        (TASK, "b", True, [1, 2]),  # all of the time passed in a stall
+        (TASK, "a", False, [1, 2]),  # it asked for the same item again
+        (None, "b", False, [1, 2]),  # a thread, which hands its answer to another
+    ],
+)
+def test_a_task_that_goes_on_could_keep_its_answer(
+    task: object, item: str, stalled: bool, unreported: list[int]
+) -> None:
+    """If it has an answer for another item since, and time passed outside of stalls."""
+    notes: list[int] = []
+    answers = UnreportedAnswers(lambda _, *, item, request: notes.append(request))  # noqa: ARG005
+    answers.delivered(Answer(1, "a"), task, SECOND)
+    if stalled:
+        answers.entered(Event(at=2 * SECOND, kind="stalled", since=SECOND))
+    answers.delivered(Answer(2, item), task, 2 * SECOND)
+    assert noted(answers, notes) == unreported
