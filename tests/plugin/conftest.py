@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pkgutil
+import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
 
 import pytest
+from _pytest.pytester import SysModulesSnapshot
 
 import wavetank
 
@@ -37,6 +40,11 @@ asyncio_default_fixture_loop_scope = function
 """
 
 
+def is_installed(name: str) -> bool:
+    """Whether the module of this name belongs to an installed package; ours and a test's do not."""
+    return "site-packages" in (getattr(sys.modules.get(name), "__file__", None) or "")
+
+
 @pytest.fixture(autouse=True)
 def fork_them(forked_python: None) -> None:
     """The Python processes that these tests start are forked."""
@@ -50,6 +58,10 @@ def run_pytest(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Ru
     takes two seconds in each process.
     """
     pytester.makeini(INI)
+
+    # SDKs that load their parts when they are used would otherwise mix old and new classes of one name.
+    snapshot = partial(SysModulesSnapshot, preserve=is_installed)
+    monkeypatch.setattr(pytester, "_Pytester__take_sys_modules_snapshot", snapshot)
 
     def run(
         *options: str, apart: bool = False, plugins: Sequence[str] | None = ("anyio",)

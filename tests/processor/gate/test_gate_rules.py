@@ -93,7 +93,8 @@ def test_an_unknown_limit_is_met_evenly() -> None:
     """One by one at forty a second, and twice as fast when the first one is answered."""
 
     async def main() -> None:
-        times = await sent(Gate(), 7, seconds=0.05)
+        # The first answer comes after the third request's turn: trio runs what is due at once in any order.
+        times = await sent(Gate(), 7, seconds=0.051)
         assert times[:3] == pytest.approx([0, 0.025, 0.05])
         gaps = [after - before for before, after in itertools.pairwise(times)]
         assert gaps[3:] == sorted(gaps[3:], reverse=True)
