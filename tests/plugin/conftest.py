@@ -13,21 +13,10 @@ from _pytest.pytester import SysModulesSnapshot
 
 import wavetank
 
-# A run of pytest in this process drops what it has imported. Classes that the package hands out must
-# stay the same from run to run, and large libraries need not be imported over and over.
-LASTING = (
-    "anthropic",
-    "anyio._backends._asyncio",
-    "anyio._backends._trio",
-    "httpcore",
-    "httpcore2",
-    "httpx",
-    "httpx2",
-    "openai",
-    "trio",
-)
-for name in (*LASTING, *(module.name for module in pkgutil.walk_packages(wavetank.__path__, "wavetank."))):
-    import_module(name)
+# A run of pytest in this process drops what it has imported of ours, and classes that the package hands out
+# must stay the same from run to run.
+for module in pkgutil.walk_packages(wavetank.__path__, "wavetank."):
+    import_module(module.name)
 
 # It comes with an SDK, and takes more than a second to load in each run.
 LEFT_OUT = ("-p", "no:langsmith_plugin")

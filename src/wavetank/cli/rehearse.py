@@ -80,10 +80,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="try N orders of tasks and threads (default 1)",
     )
     parser.add_argument("--replay", metavar="TOKEN", help="repeat the schedule that a search has found")
+    _add_outputs(parser)
+    parser.set_defaults(command=_run, on_unknown=lambda _: "the arguments of the program stand behind --")
+
+
+def _add_outputs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--html", type=Path, metavar="FILE", help="write the timeline to this file")
     parser.add_argument("--trace", type=Path, metavar="FILE", help="write a trace for Perfetto or speedscope")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON to this file")
-    parser.set_defaults(command=_run, on_unknown=lambda _: "the arguments of the program stand behind --")
 
 
 def _run(options: argparse.Namespace) -> int:
