@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-# Worker processes for the test run.
-JOBS ?= 2
+# Worker processes for the test run: one more than two cores, for they wait a third of their time for
+# processes that they have started.
+JOBS ?= 3
 
 title = @printf '\n== %s ==\n' "$(1)"
 

@@ -51,6 +51,7 @@ def run_pytest(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Ru
     # SDKs that load their parts when they are used would otherwise mix old and new classes of one name.
     snapshot = partial(SysModulesSnapshot, preserve=is_installed)
     monkeypatch.setattr(pytester, "_Pytester__take_sys_modules_snapshot", snapshot)
+    pytester._sys_modules_snapshot = snapshot()  # which it takes back at the end of the test
 
     def run(
         *options: str, apart: bool = False, plugins: Sequence[str] | None = ("anyio",)
