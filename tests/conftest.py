@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from hypothesis import settings
 from xdist.scheduler import LoadGroupScheduling  # type: ignore[import-untyped]
 
 from .depth import DEEP
-from .forked import ForkedPython
 
 pytest_plugins = ["pytester"]
 
@@ -36,12 +34,6 @@ os.environ["SSL_CERT_FILE"] = str(Path(__file__).with_name("one_certificate.pem"
 
 # A plugin that comes with an SDK takes more than a second to load, in each pytest that a test starts.
 os.environ["PYTEST_ADDOPTS"] = "-p no:langsmith_plugin"
-
-
-@pytest.fixture
-def forked_python(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Python processes that the test starts with `subprocess`, or that the package so starts, are forked."""
-    monkeypatch.setattr(subprocess, "Popen", ForkedPython)
 
 
 class ByGroupOrFile(LoadGroupScheduling):  # type: ignore[misc]

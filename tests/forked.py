@@ -23,6 +23,8 @@ from pathlib import Path
 from subprocess import Popen  # `subprocess.Popen` may be the class of this file
 from typing import Any, Final
 
+import pytest
+
 SERVER: Final = Path(__file__).with_name("fork_server.py")
 LENGTH: Final = struct.Struct("!q")
 """Comes before a request, with its files."""
@@ -152,3 +154,9 @@ class ForkedWorkers(ForkedPython):
     def can_be_forked(command: Any, environment: Mapping[str, str] | None) -> bool:
         """Whether this is how xdist starts a worker, on this machine."""
         return environment is None and isinstance(command, list) and command == [sys.executable, *WORKER]
+
+
+@pytest.fixture(autouse=True)
+def fork_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test, or the package in it, starts with `subprocess` is forked: for folders that import this."""
+    monkeypatch.setattr(subprocess, "Popen", ForkedPython)

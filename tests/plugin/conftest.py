@@ -13,6 +13,8 @@ from _pytest.pytester import SysModulesSnapshot
 
 import wavetank
 
+from ..forked import fork_them as fork_them
+
 # A run of pytest in this process drops what it has imported of ours, and classes that the package hands out
 # must stay the same from run to run.
 for module in pkgutil.walk_packages(wavetank.__path__, "wavetank."):
@@ -32,11 +34,6 @@ asyncio_default_fixture_loop_scope = function
 def is_installed(name: str) -> bool:
     """Whether the module of this name belongs to an installed package; ours and a test's do not."""
     return "site-packages" in (getattr(sys.modules.get(name), "__file__", None) or "")
-
-
-@pytest.fixture(autouse=True)
-def fork_them(forked_python: None) -> None:
-    """The Python processes that these tests start are forked."""
 
 
 @pytest.fixture
