@@ -35,6 +35,18 @@ class Bug:
         return main, options
 
 
+def first_session(kept: dict[str, Any], again: Main) -> Main:
+    """A session that has kept nothing yet: it submits all rows, and goes on as the next one does."""
+
+    async def main(tank: Tank) -> None:
+        kept.clear()
+        for row in ROWS:
+            tank.ledger.submit(row)
+        await again(tank)
+
+    return main
+
+
 async def all_rows(tank: Tank, work: Callable[[str], Coroutine[Any, Any, None]]) -> None:
     for row in ROWS:
         tank.ledger.submit(row)
@@ -266,12 +278,6 @@ def reports_before_it_keeps(correct: bool) -> tuple[Main, Main]:
     """A row is reported, and only then kept, with an await between: the next session asks again."""
     kept: dict[str, str] = {}
 
-    async def main(tank: Tank) -> None:
-        kept.clear()
-        for row in ROWS:
-            tank.ledger.submit(row)
-        await again(tank)
-
     async def again(tank: Tank) -> None:
         async def work(row: str) -> None:
             text = await ask(tank, row)
@@ -289,7 +295,7 @@ def reports_before_it_keeps(correct: bool) -> tuple[Main, Main]:
                 if row not in kept:
                     group.start_soon(work, row)
 
-    return main, again
+    return first_session(kept, again), again
 
 
 def waits_for_a_cancelled_task(correct: bool) -> tuple[Main, None]:
@@ -341,12 +347,6 @@ def keeps_half(correct: bool) -> tuple[Main, Main]:
     """It keeps that a row is done before it keeps its text: the next session reports no text."""
     done: dict[str, str | None] = {}
 
-    async def main(tank: Tank) -> None:
-        done.clear()
-        for row in ROWS:
-            tank.ledger.submit(row)
-        await again(tank)
-
     async def again(tank: Tank) -> None:
         for row in ROWS:
             if row not in done:
@@ -357,7 +357,7 @@ def keeps_half(correct: bool) -> tuple[Main, Main]:
                 tank.ledger.complete(row, text)
         assert None not in done.values()
 
-    return main, again
+    return first_session(done, again), again
 
 
 def keeps_all_at_the_end(correct: bool) -> tuple[Main, Main]:
@@ -366,12 +366,6 @@ def keeps_all_at_the_end(correct: bool) -> tuple[Main, Main]:
     The twin hands each answer to a task that takes a while to store it.
     """
     kept: dict[str, str] = {}
-
-    async def main(tank: Tank) -> None:
-        kept.clear()
-        for row in ROWS:
-            tank.ledger.submit(row)
-        await again(tank)
 
     async def again(tank: Tank) -> None:
         todo = [row for row in ROWS if row not in kept]
@@ -399,7 +393,7 @@ def keeps_all_at_the_end(correct: bool) -> tuple[Main, Main]:
         for row in ROWS:
             tank.ledger.complete(row, kept[row])
 
-    return main, again
+    return first_session(kept, again), again
 
 
 INTERRUPTIONS: Final = {
