@@ -35,8 +35,11 @@ ADDRESS: Final = "WAVETANK_FORK_SERVER"
 """Has the socket of the server in the environment of the processes that were forked from it."""
 WORKER: Final = ["-u", "-c", "import sys;exec(eval(sys.stdin.readline()))"]
 """How xdist starts a worker."""
-AT_START: Final = ("PYTHONHASHSEED", "PYTHONDEVMODE", "PYTHONOPTIMIZE", "PYTHONUTF8", "PYTHONWARNINGS")
-"""What an interpreter reads only when it starts."""
+AT_START: Final = {
+    name: os.environ.get(name)
+    for name in ("PYTHONHASHSEED", "PYTHONDEVMODE", "PYTHONOPTIMIZE", "PYTHONUTF8", "PYTHONWARNINGS")
+}
+"""What an interpreter reads only when it starts, and what the one reads that others are forked from."""
 
 
 @functools.cache
@@ -88,7 +91,8 @@ class ForkedPython(Popen[Any]):
         word = os.fspath(command[1])
         if word.startswith("-") and word[:2] not in ("-m", "-c", "-P"):
             return False
-        return environment is None or all(environment.get(name) == os.environ.get(name) for name in AT_START)
+        given = os.environ if environment is None else environment
+        return all(given.get(name) == value for name, value in AT_START.items())
 
     def _execute_child(
         self, args: Sequence[Any], executable: Any, preexec_fn: Any, close_fds: Any, pass_fds: Any,
