@@ -7,8 +7,10 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from importlib import import_module, metadata
+from typing import Any
 
 import pytest
+from _pytest.pytester import SysModulesSnapshot
 
 import wavetank
 
@@ -30,7 +32,7 @@ asyncio_default_fixture_loop_scope = function
 """
 
 
-class LoadedModules:
+class LoadedModules(SysModulesSnapshot):
     """What is loaded: put back later, but for modules of installed packages, which stay once they are loaded.
 
     SDKs that load their parts when they are used would otherwise mix old and new classes of one name.
@@ -59,15 +61,15 @@ class Installed(metadata.PathDistribution):
     """An installed distribution whose entry points are read once."""
 
     @cached_property
-    def entry_points(self) -> metadata.EntryPoints:  # type: ignore[override]
+    def entry_points(self) -> metadata.EntryPoints:
         return super().entry_points
 
 
 INSTALLED_IN = [folder for folder in sys.path if "site-packages" in folder]
-INSTALLED = [Installed(found._path) for found in metadata.distributions(path=INSTALLED_IN)]
+INSTALLED = [Installed(found._path) for found in metadata.distributions(path=INSTALLED_IN)]  # type: ignore[attr-defined]
 
 
-def distributions(path: Sequence[str] | None = None, **given: object) -> Iterator[metadata.Distribution]:
+def distributions(path: list[str] | None = None, **given: Any) -> Iterator[metadata.Distribution]:
     """What `importlib.metadata` finds, which it would read twice in each run of pytest."""
     searched = sys.path if path is None else path
     known = [folder for folder in searched if folder in INSTALLED_IN]

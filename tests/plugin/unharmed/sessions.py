@@ -67,7 +67,8 @@ def session(*given: str) -> Watch:
 
 def main() -> None:
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-    metadata.distributions = lambda: PLUGINS  # each session would read twice what all the others need
+    # Each session would read twice what all the others need.
+    metadata.distributions = lambda: PLUGINS  # type: ignore[assignment]
     asyncio.get_event_loop_policy()
     session("cases.py", "-k", "passes")  # imports what is imported late
     before = snapshot()
