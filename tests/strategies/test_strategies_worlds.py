@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
@@ -19,6 +20,7 @@ from wavetank.strategies import DrawnSchedule, World
 from wavetank.strategies.worlds import SCHEDULES
 
 from ..depth import DEEP, n_of
+from ..forked import ForkedPython
 
 COOLDOWN = 0.073
 
@@ -382,6 +384,7 @@ def test_it_works_beside_async_plugins(
         """
     )
     pytester.makepyfile(**{f"test_{mark}": SUITE.format(mark=mark) for mark in marks})
+    monkeypatch.setattr(subprocess, "Popen", ForkedPython)
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # all that are installed take two seconds
     plugins = dict.fromkeys(("no:cacheprovider", "anyio", "hypothesispytest", "wavetank", *marks))
     result = pytester.runpytest_subprocess(*(word for name in plugins for word in ("-p", name)))
