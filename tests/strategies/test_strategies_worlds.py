@@ -295,7 +295,7 @@ def test_a_schedule_stops_drawing_before_hypothesis_gives_up() -> None:
             group.start_soon(steps)
             group.start_soon(steps)
 
-    @settings(database=None, max_examples=2, deadline=None)
+    @settings(database=None, max_examples=1, deadline=None)
     @given(strategies.schedules(level="any-instant"))
     def test(schedule: DrawnSchedule) -> None:
         World("calm", Workload.of(1)).run(long, schedule=schedule)
