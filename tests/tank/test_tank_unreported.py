@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -54,7 +55,7 @@ def lines_of_polls(number: int) -> int:
     """The lines that are run for so many answers of one item."""
     answers, lines = UnreportedAnswers(lambda _, **__: None), 0
 
-    def trace(_frame: object, event: str, _argument: object) -> object:
+    def trace(_frame: object, event: str, _argument: object) -> Any:
         nonlocal lines
         lines += event == "line"
         return trace
