@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -13,12 +14,14 @@ from wavetank.processor import Limits, Quota, RateInfo
 from wavetank.processor.gate.choice import best_rate
 from wavetank.processor.gate.crowd import Crowd
 from wavetank.processor.gate.latency import LatencyEstimate
+from wavetank.processor.gate.learner import LOWEST_PER_SECOND
 from wavetank.processor.gate.limit_set import LimitSet, Seen
 from wavetank.processor.gate.pace import Pace
 from wavetank.processor.gate.pacer import Pacer
 from wavetank.processor.gate.sent_requests import Sent, SentRequests
 from wavetank.processor.gate.tickets import Ticket
 
+from ...depth import n_of
 from ..stepping import one_batch
 from .limited_world import World, run
 
@@ -120,6 +123,43 @@ def test_a_second_request_that_is_refused_shows_a_bucket_of_one_and_no_lowest_ra
     assert bounds is not None
     assert bounds.low == pytest.approx(0.1)
     assert bounds.high == pytest.approx(40, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    "sends",
+    [
+        [(0.0, True), (26e-6, True), (105e-6, False)],
+        [(0.0, True), (218e-6, False), (276e-6, True)],
+        [(0.0, True), (0.0, True), (969e-6, False), (980e-6, True)],
+    ],
+    ids=["all-at-once", "one-let-in-after-it", "a-later-refusal"],
+)
+def test_requests_of_one_instant_show_no_rate_below_those_that_are_followed(
+    sends: list[tuple[float, bool]],
+) -> None:
+    """What a slow bucket earns in a tenth of a millisecond is lost in rounding, and shows nothing of it."""
+    known = evidence(*sends)
+    known.span(LOWEST_PER_SECOND, 100)
+    bounds = known.narrow()
+    assert bounds is not None
+    assert known.rates[0] <= bounds.low <= bounds.high
+    assert best_rate(known.buckets(bounds, 1e-3), bounds, pause=0.01, price=0.1) >= bounds.low
+
+
+@pytest.mark.parametrize("seed", range(n_of(8, 400)))
+def test_bounds_lie_among_the_rates_that_are_followed(seed: int) -> None:
+    """After any evidence, however close together the requests were sent."""
+    chance = random.Random(seed)
+    for _ in range(25):
+        known, at = LimitSet(), 0.0
+        known.span(LOWEST_PER_SECOND, 100)
+        scale = chance.choice([1e-4, 1e-3, 1e-2, 0.1, 1.0])
+        for _ in range(chance.randint(3, 12)):
+            at += chance.choice([0.0, scale, scale * chance.random(), 10 * scale * chance.random()])
+            (known.admit if chance.random() < 0.7 else known.refuse)(at)
+        bounds = known.narrow()
+        if bounds is not None:
+            assert known.rates[0] <= bounds.low <= bounds.high
 
 
 def test_two_refusals_with_a_known_refill_between_them_show_rate_and_depth() -> None:
