@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Callable
 from typing import Any
 
@@ -23,7 +22,6 @@ from wavetank.processor.gate.pacer import Pacer
 from wavetank.processor.gate.sent_requests import Sent, SentRequests
 from wavetank.processor.gate.tickets import Ticket
 
-from ...depth import n_of
 from ..stepping import one_batch
 from .limited_world import World, run
 
@@ -146,22 +144,6 @@ def test_requests_of_one_instant_show_no_rate_below_those_that_are_followed(
     assert bounds is not None
     assert known.rates[0] <= bounds.low <= bounds.high
     assert best_rate(known.buckets(bounds, 1e-3), bounds, pause=0.01, price=0.1) >= bounds.low
-
-
-@pytest.mark.parametrize("seed", range(n_of(8, 400)))
-def test_bounds_lie_among_the_rates_that_are_followed(seed: int) -> None:
-    """After any evidence, however close together the requests were sent."""
-    chance = random.Random(seed)
-    for _ in range(25):
-        known, at = LimitSet(), 0.0
-        known.span(LOWEST_PER_SECOND, 100)
-        scale = chance.choice([1e-4, 1e-3, 1e-2, 0.1, 1.0])
-        for _ in range(chance.randint(3, 12)):
-            at += chance.choice([0.0, scale, scale * chance.random(), 10 * scale * chance.random()])
-            (known.admit if chance.random() < 0.7 else known.refuse)(at)
-        bounds = known.narrow()
-        if bounds is not None:
-            assert known.rates[0] <= bounds.low <= bounds.high
 
 
 def test_two_refusals_with_a_known_refill_between_them_show_rate_and_depth() -> None:

@@ -223,7 +223,7 @@ class LimitSet:
     def bounds(self) -> Bounds | None:
         """The lowest and the highest rate that is possible; `None` if none of those followed is."""
         slack = self._slack()
-        possible = [place for place, value in enumerate(slack) if value > 0]
+        possible = [place for place, value in enumerate(slack) if value > _ROUNDING]
         if not possible:
             return None
         first, last = possible[0], possible[-1]
@@ -314,16 +314,16 @@ class LimitSet:
             self._below[place] = min(self._below[place], below)
 
     def _slack(self) -> list[float]:
-        """How many depths of a bucket fit beyond rounding, for each rate; not above 0 where none does."""
+        """How many depths of a bucket fit, for each rate; not above 0 where none does."""
         if self._slack_now is None:
             self._slack_now = [
-                min(below, deepest) - least - _ROUNDING
+                min(below, deepest) - least
                 for deepest, least, below in zip(self._deepest, self._least, self._below, strict=True)
             ]
         return self._slack_now
 
     def _count_possible(self) -> int:
-        return sum(value > 0 for value in self._slack())
+        return sum(value > _ROUNDING for value in self._slack())
 
     def _zero(self, place: int, slack: list[float]) -> float:
         """The rate between two neighbours at which the slack is 0, where one of them is possible.
