@@ -192,13 +192,14 @@ def lines_of(path: Path) -> list[dict[str, Any]]:
 def page(table: dict[str, Any]) -> Iterator[str]:
     """The page, from the results of all groups."""
     yield HEAD
-    yield f"{date.today().isoformat()}, Python {platform.python_version()}.\n"
+    yield f"Run with Python {platform.python_version()}; each section has the day of its run.\n"
     before = {program: text for text in written() for program in PROGRAM.findall(text)}
     for group in table["group"].values():
         for program in group["programs"]:
             file = BUILD / f"{program}.json"
             if file.exists():
-                yield from section(program, json.loads(file.read_text(encoding="utf-8")))
+                run_on = date.fromtimestamp(file.stat().st_mtime)
+                yield from section(program, json.loads(file.read_text(encoding="utf-8")), run_on)
             else:
                 yield before.get(program, f"## {program}\n\nNot run yet; `field/{program}.py`.\n")
 
@@ -210,14 +211,14 @@ def written() -> list[str]:
     return [f"## {text}" for text in PAGE.read_text(encoding="utf-8").split("\n## ")[1:]]
 
 
-def section(program: str, found: dict[str, Any]) -> Iterator[str]:
-    """What one program came to."""
+def section(program: str, found: dict[str, Any], run_on: date) -> Iterator[str]:
+    """The releases, the results and the day of one program."""
     if "problem" in found:
         yield f"## {program}\n\n`field/{program}.py` has no results: {found['problem']}.\n"
         return
     releases = found["versions"]
     yield f"## {releases[0].split()[0] if releases else program}\n"
-    yield f"{', '.join(releases)}; `field/{program}.py`.\n"
+    yield f"{', '.join(releases)}; `field/{program}.py`, {run_on.isoformat()}.\n"
     rows = [(scenario, run) for scenario, result in found["scenarios"].items() for run in result["runs"]]
     if rows:
         yield "| what was run | scenario | answered | requests | refused | time | strict checks that fail |"

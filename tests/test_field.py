@@ -8,6 +8,7 @@ import re
 import runpy
 import sys
 import tomllib
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +65,8 @@ def test_the_page_shows_what_was_run(field: Any) -> None:
             "simultaneous": {"status": "hangs: <no> end", "runs": []},
         },
     }
-    lines = list(field.section("openai_sdk", found))
-    assert lines[0] == "## one\n"
+    lines = list(field.section("openai_sdk", found, date(2026, 11, 30)))
+    assert lines[:2] == ["## one\n", "one 1.2, two 3; `field/openai_sdk.py`, 2026-11-30.\n"]
     assert "| `f` | cascade | 18 (2 RateLimitError) | 40 | 22 | 3.5 s | no_storm |" in lines
     assert lines[-4:] == [
         "- no_storm: 27 of them",
