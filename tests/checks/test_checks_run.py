@@ -443,10 +443,10 @@ def test_names_are_read_from_sets_lists_and_commas() -> None:
 
 
 def test_an_unknown_check_is_named_with_the_nearest() -> None:
-    """A slip gets a suggestion, and every name gets the list; installed packages may add to its end."""
+    """A slip gets a suggestion, and every name gets the list."""
     with pytest.raises(UnknownCheck, match=r"no check 'livenes'; did you mean 'liveness'\? There are: live"):
         named("default,livenes")
-    with pytest.raises(UnknownCheck, match=r"no check 'zzz'\. There are: liveness, .*, default, strict"):
+    with pytest.raises(UnknownCheck, match=r"no check 'zzz'\. There are: liveness, .*, default, strict$"):
         named(["zzz"])
 
 

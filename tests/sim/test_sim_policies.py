@@ -14,7 +14,7 @@ from anyio.lowlevel import checkpoint
 from wavetank.sim.budgets import STEPS_WITHOUT_PROGRESS
 from wavetank.sim.choices import CALLBACKS, LEVELS, Fifo, Kind, Level, Recorder
 from wavetank.sim.dice import dice
-from wavetank.sim.policies import ADDED, POLICIES, Policy, policy_named
+from wavetank.sim.policies import POLICIES, Policy, policy_named
 from wavetank.sim.policies.plan import Plan
 from wavetank.sim.policies.random_choosers import ALWAYS, NEVER, DeviationRates, FifoChooser, tail_after
 from wavetank.sim.policies.replay import Replay
@@ -133,7 +133,7 @@ def test_the_portfolio_takes_turns() -> None:
     ("text", "told"),
     [
         ("portfolo", "there is no policy 'portfolo'; did you mean 'portfolio'?"),
-        ("zzz", f"there is no policy 'zzz'; there are: {', '.join((*POLICIES, *ADDED.names()))}"),
+        ("zzz", f"there is no policy 'zzz'; there are: {', '.join(POLICIES)}"),
         (
             "random:3",
             f"policy 'random:3': {NO_BOUND}",
