@@ -201,6 +201,25 @@ def test_the_event_reference_has_every_kind_and_field() -> None:
     assert rows("events.md", "As a file") == in_files
 
 
+def test_the_picture_of_the_architecture_has_the_layers() -> None:
+    """It has a line for each layer that import-linter holds, in order and in the same notation."""
+    page = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
+    picture = page.partition("```text\n")[2].partition("```")[0]
+    layers = PROJECT["tool"]["importlinter"]["contracts"][0]["layers"]
+    wanted = [re.sub(r"[()]", "", layer) for layer in layers if layer != "(__main__)"]
+    assert [re.split(" {2,}", line)[0] for line in picture.splitlines()] == wanted
+
+
+def test_each_package_has_a_folder_of_tests() -> None:
+    """As CONTRIBUTING says; the folders of tests that test several parts are named there."""
+    packages = {file.parent.name for file in (ROOT / "src" / "wavetank").glob("*/__init__.py")}
+    folders = {file.parent.name for file in (ROOT / "tests").glob("*/*.py")}
+    single = {file.stem.removeprefix("test_") for file in (ROOT / "tests").glob("test_*.py")}
+    assert packages - folders - single == {"pytest_plugin"}
+    page = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    assert [name for name in sorted(folders - packages) if not re.search(rf"[`/]{name}`", page)] == []
+
+
 def test_every_list_of_policies_has_them_all() -> None:
     """The page on exploring has a row for each; the page on the plugin and its help name them, in order."""
     page = (ROOT / "docs" / "exploring.md").read_text("utf-8")

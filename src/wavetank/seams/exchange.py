@@ -9,6 +9,9 @@ What a seam calls, in this order:
    with the text of `unknown_hosts.unknown_path`.
 5. `begin`, which calls back with each frame. To wait for one, take an event of `desk.waits`.
 6. Once, at the end: `closed`, if the seam knows how much the client has read; else `reached` or `left`.
+
+A client that writes and reads bytes is given a connection by `memory.connection_to`: that connects, and
+`http1.ServerConnection` behind it does what follows.
 """
 
 from __future__ import annotations
