@@ -20,7 +20,7 @@ from .check_selection import (
     added_check,
     named,
 )
-from .own import judged_by
+from .user_checks import judged_by
 from .verdict import Verdict
 
 __all__ = [
