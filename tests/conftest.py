@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadGroupScheduling  # type: ignore[import-untyped]
 
+from . import forked
 from .depth import DEEP
 
 pytest_plugins = ["pytester"]
@@ -42,6 +44,14 @@ class ByGroupOrFile(LoadGroupScheduling):  # type: ignore[misc]
     def _split_scope(self, nodeid: str) -> str:
         scope: str = super()._split_scope(nodeid)
         return nodeid.partition("::")[0] if scope == nodeid else scope
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes() -> None:
+    """Fork the workers, and all that they fork, from one process."""
+    if not forked.measured():
+        os.environ[forked.ADDRESS] = forked.server()
+        subprocess.Popen = forked.ForkedWorkers  # type: ignore[misc]
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -26,7 +26,7 @@ from typing import Any, NoReturn
 
 import forked  # type: ignore[import-not-found]
 
-LOADED = ("anyio._backends._asyncio", "anyio._backends._trio", "httpx", "httpx2", "openai")
+LOADED = ("anyio._backends._asyncio", "anyio._backends._trio", "httpx", "httpx2", "openai", "anthropic")
 # A program, and what pytest has to load itself as a plugin.
 NOT_LOADED = (".__main__", "campaign.worker")
 

@@ -63,6 +63,11 @@ def server() -> str:
     return address
 
 
+def measured() -> bool:
+    """Whether the coverage of this process is measured; in a forked one it could not be."""
+    return "coverage" in sys.modules
+
+
 class ForkedPython(Popen[Any]):
     """`subprocess.Popen`, which forks a Python where it can instead of starting one."""
 
@@ -72,6 +77,8 @@ class ForkedPython(Popen[Any]):
     def can_be_forked(command: Any, environment: Mapping[str, str] | None) -> bool:
         """Whether this is Python with `-m`, `-c` or a script, perhaps after `-P`, started as this one was."""
         if not isinstance(command, (list, tuple)) or len(command) < 2 or command[0] != sys.executable:
+            return False
+        if measured():
             return False
         word = os.fspath(command[1])
         if word.startswith("-") and word[:2] not in ("-m", "-c", "-P"):

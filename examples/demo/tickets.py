@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 import anthropic
 import openai
@@ -57,7 +59,7 @@ async def summarise_patiently(tickets: Iterable[Ticket], report: Report) -> None
                         messages=[{"role": "user", "content": ticket.prompt}],
                     )
                 except (anthropic.RateLimitError, anthropic.InternalServerError) as refusal:
-                    await asyncio.sleep(float(refusal.response.headers.get("retry-after", "5")))
+                    await asyncio.sleep(_pause(refusal.response.headers.get("retry-after", "5")))
                 else:
                     report(ticket.id, "".join(block.text for block in answer.content if block.type == "text"))
                     return
@@ -75,3 +77,10 @@ async def _in_parallel(tickets: Iterable[Ticket], work: Callable[[Ticket], Await
     async with asyncio.TaskGroup() as group:
         for _ in range(WORKERS):
             group.create_task(worker())
+
+
+def _pause(retry_after: str) -> float:
+    """The seconds that a Retry-After asks for, which is a number of them or a date."""
+    if retry_after.replace(".", "").isdecimal():
+        return float(retry_after)
+    return (parsedate_to_datetime(retry_after) - datetime.now(UTC)).total_seconds()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from importlib.machinery import ModuleSpec
 from types import ModuleType, SimpleNamespace
 
 import pytest
@@ -76,3 +78,45 @@ def test_a_module_that_comes_back_is_looked_at_again(
     modules["module_500"] = gone
     table.take_out()
     assert held(modules) == dict.fromkeys(("module_1", "module_500", "module_999"), ORIGINAL)
+
+
+@pytest.mark.parametrize("kind", ["the user's own", "loads when asked", "still loading"])
+def test_a_module_that_may_get_more_names_is_looked_at_again(
+    modules: dict[str, ModuleType], table: ImportedNames, looked_at: list[str], kind: str
+) -> None:
+    """All others of a library are known once they are loaded: to count their names would take long."""
+    library = modules["library"] = ModuleType("library")
+    grows = modules["grows"] = ModuleType("grows")
+    for module in (library, grows):
+        module.__file__, module.__spec__ = json.__file__, ModuleSpec(module.__name__, None)
+    if kind == "the user's own":
+        grows.__file__ = __file__
+    elif kind == "loads when asked":
+        vars(grows)["__getattr__"] = vars(json).get
+    else:
+        vars(grows.__spec__)["_initializing"] = True
+    table.put_in()
+    table.take_out()
+    looked_at.clear()
+    vars(grows)["held"] = ORIGINAL
+    vars(grows.__spec__)["_initializing"] = False
+    table.put_in()
+    assert looked_at == ["grows"]
+    assert vars(grows)["held"] is STAND_IN
+
+
+def test_a_module_that_has_just_been_loaded_is_looked_at_once_more(
+    modules: dict[str, ModuleType], table: ImportedNames, looked_at: list[str]
+) -> None:
+    """It got names between the last look and the end of its loading, which another module came with."""
+    grows = modules["grows"] = ModuleType("grows")
+    grows.__file__, grows.__spec__ = json.__file__, ModuleSpec("grows", None)
+    vars(grows.__spec__)["_initializing"] = True
+    table.put_in()
+    looked_at.clear()
+    vars(grows)["held"] = ORIGINAL
+    vars(grows.__spec__)["_initializing"] = False
+    modules["new"] = ModuleType("new")
+    table.put_in()
+    assert sorted(looked_at) == ["grows", "new"]
+    assert vars(grows)["held"] is STAND_IN

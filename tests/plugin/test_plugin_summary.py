@@ -114,6 +114,11 @@ def test_judged(tank):
 @pytest.mark.llm_scenario("calm")
 def test_calm(tank):
     asyncio.run(ask(tank))
+
+
+@wavetank.explore(schedules=3, backends=["asyncio"])
+async def test_explored(tank):
+    await ask(tank)
 """
 
 
@@ -122,10 +127,11 @@ def test_what_is_not_counted_has_a_line(pytester: pytest.Pytester, run_pytest: R
     pytester.makepyfile(test_it=HASTY.format(many=12))
     options = ("--llm-scenario=second-wave", "-p", "no:xdist")
     quiet = run_pytest(*options)
-    quiet.assert_outcomes(passed=13, failed=1)
+    quiet.assert_outcomes(passed=14, failed=1)
     (line,) = lines_of(quiet, "test_hasty[0]")
     assert line.startswith("also seen, and not counted: retry_after: item 'row' asked again 1s too early")
     assert line.endswith("; and shared_pause, no_storm")
+    assert lines_of(quiet, "test_explored[asyncio]") == [line]
     assert lines_of(quiet, "test_hasty[11]") == lines_of(quiet, "test_calm") == []
     quiet.stdout.fnmatch_lines(["also seen, and not counted, in 3 more tests; -v names them"])
     result = run_pytest(*options, "-v")

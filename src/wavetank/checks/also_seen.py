@@ -12,7 +12,7 @@ _NOT_COUNTED: Final = ("retry_after", "shared_pause", "no_storm", "loop_responsi
 """What a program may do and still be correct. The other strict checks are questions of style."""
 
 
-def also_seen(log: EventLog, judged: Container[str] = ()) -> dict[str, str]:
+def also_seen(log: EventLog, judged: Container[object] = ()) -> dict[str, str]:
     """What is worth a look: a line by the name of its check, but for those that have judged the run."""
     return {
         name: f"also seen, and not counted: {name}: {verdict.summary}"

@@ -61,6 +61,7 @@ def note_search(item: pytest.Item, report: pytest.TestReport) -> None:
         "interrupted": sum(result.interrupted or 0 for result in results),
         "interruptible": sum(result.schedules for result in results if result.interrupted is not None),
         "met": any(result.met for result in results),
+        "seen": {name: line for result in reversed(results) for name, line in result.seen.items()},
         "after": sum(result.after for result in results),
         "seconds": sum(result.seconds for result in results),
         "proved": "; ".join(result.proved for result in results if result.proved),

@@ -178,6 +178,7 @@ def search_lines(searches: list[_Test], *, full: bool) -> Iterator[str]:
         )
     for test in searches:
         yield from _of_one_search(test, full=full)
+    yield from _seen([test for test in searches if test.facts["seen"]], full=full)
 
 
 def _interrupted(all_facts: list[dict[str, Any]]) -> str:

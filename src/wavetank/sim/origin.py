@@ -241,6 +241,11 @@ def is_own(place: Place) -> bool:
     return file is not None and _kinds.get(file, _kind_of_file(file)) == "own"
 
 
+def is_own_file(file: str) -> bool:
+    """Whether a file is the user's own: not of wavetank, the standard library or an installed package."""
+    return _kind_of_file(file) == "own"
+
+
 def _file_named(name: str) -> str | None:
     return next((file for file, known in _names.items() if known == name), None)
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import anyio
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from wavetank.processor import Limits, Quota, RateInfo
 from wavetank.processor.gate.choice import best_rate
@@ -153,6 +155,26 @@ def test_a_rate_between_two_that_are_followed_is_found() -> None:
     bounds = known.narrow()
     assert bounds is not None
     assert 57 < bounds.low < 60.01 < bounds.high < 63
+
+
+@given(
+    st.floats(-6, 1),
+    st.lists(st.tuples(st.sampled_from((0.0, 0.001, 0.3, 1.0, 10.0)), st.booleans()), max_size=20),
+    st.floats(0, 4),
+)
+@example(-3, [(0.0, True), (0.0, False), (0.001, False), (1.0, False)], 2)
+def test_the_bounds_are_rates_that_are_followed(
+    scale: float, sends: list[tuple[float, bool]], highest: float
+) -> None:
+    """Also where what fits is less than the rounding: many requests within a millisecond, for example."""
+    known, at = LimitSet(), 0.0
+    known.span(1 / 120, 1.5 * 10**highest)
+    for gap, let_in in sends:
+        at += gap * 10**scale
+        (known.admit if let_in else known.refuse)(at)
+        if bounds := known.narrow():
+            assert known.rates[0] / 1.001 <= bounds.low <= bounds.high
+            assert bounds.high in (math.inf, pytest.approx(min(bounds.high, known.rates[-1])))
 
 
 def test_looking_closer_changes_nothing_if_no_rate_fits() -> None:

@@ -325,10 +325,14 @@ class LimitSet:
         return sum(value > _ROUNDING for value in self._slack())
 
     def _zero(self, place: int, slack: list[float]) -> float:
-        """The rate between two neighbours at which the slack is 0."""
+        """The rate between two neighbours at which the slack is 0, where one of them is possible.
+
+        At the other one it may be above 0 by less than the rounding: the line between them is then
+        almost level, and would meet 0 far outside.
+        """
         if math.isinf(slack[place]) or math.isinf(slack[place + 1]):
             return self.rates[place]
-        part = slack[place] / (slack[place] - slack[place + 1])
+        part = min(1.0, max(0.0, slack[place] / (slack[place] - slack[place + 1])))
         return self.rates[place] + part * (self.rates[place + 1] - self.rates[place])
 
     def _lowest(self, place: int, slack: list[float]) -> float:
@@ -343,7 +347,7 @@ class LimitSet:
         steep = (slack[place] - slack[place - 1]) / (self.rates[place] - self.rates[place - 1])
         if not 0 < steep < math.inf:
             return self.rates[place]
-        return min(zero, self.rates[place] - slack[place] / steep)
+        return min(zero, max(self.rates[place], self.rates[place] - slack[place] / steep))
 
     def _thin_out(self) -> None:
         """Join older starts in pairs, but not those just before a refusal, where each counts."""

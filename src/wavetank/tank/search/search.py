@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Generic, TypedDict, TypeVar, Unpack, cast, final, overload
 
 from ...checks import Checks
+from ...checks.also_seen import also_seen
 from ...checks.exercised import missed
 from ...clock import SECOND, real_now
 from ...scenario import Scenario, load_scenario
@@ -81,6 +82,7 @@ class Result(Generic[T]):
     should have been more. `backend` is what the program runs on: `threads` if it is a plain function.
     `interrupted` says how many schedules the program was interrupted in; `None` of a search that interrupts
     nothing. `met` says whether the first run, or one beside it in this process, sent a request.
+    `seen` is what is worth a look in the first run if it passed, a line by the name of its check.
     """
 
     failure: Run[T] | None
@@ -97,6 +99,7 @@ class Result(Generic[T]):
     backend: str = ""
     interrupted: int | None = None
     met: bool = False
+    seen: Mapping[str, str] = field(default_factory=dict)
 
     def check(self) -> None:
         """Raise the failure, if there is one, with its report.
@@ -279,6 +282,7 @@ class ScheduleSearch:
         self._choices: Counter[str] = Counter()
         self._interrupted = 0
         self._met = False
+        self._seen: Mapping[str, str] = {}
         self._not_met = earlier.unmet
         """The waves and faults that no run of this process has met; `None` before the first."""
         self._unmet = earlier.unmet or ()
@@ -356,6 +360,8 @@ class ScheduleSearch:
         assert fifo is not None
         assert fifo.record is not None
         self._policy.learn(fifo.record)
+        if fifo.trial is not None and not fifo.failed:
+            self._seen = also_seen(fifo.trial.log, self._options.named_checks)
         if not resumed or fifo.failed:
             self._take(fifo)
             self._block.clear()
@@ -500,4 +506,5 @@ class ScheduleSearch:
             backend=self._backend,
             interrupted=self._interrupted if self._options.interrupt else None,
             met=self._met,
+            seen=self._seen if run is None else {},
         )
