@@ -5,7 +5,6 @@ from cerebras.cloud.sdk import Cerebras
 from field.each import in_threads, messages
 
 PACKAGES = ("cerebras_cloud_sdk",)
-HOSTS = ("api.cerebras.ai=openai",)
 
 
 def run_sync(rows):

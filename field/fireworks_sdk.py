@@ -5,7 +5,6 @@ from fireworks import Fireworks
 from field.each import in_threads, messages
 
 PACKAGES = ("fireworks-ai",)
-HOSTS = ("api.fireworks.ai=openai",)
 
 
 def run_sync(rows):

@@ -5,7 +5,6 @@ from huggingface_hub import AsyncInferenceClient, InferenceClient
 from field.each import in_tasks, in_threads, messages
 
 PACKAGES = ("huggingface_hub",)
-HOSTS = ("router.huggingface.co=openai",)
 
 
 def run_sync(rows):

@@ -5,7 +5,6 @@ from portkey_ai import Portkey
 from field.each import in_threads, messages
 
 PACKAGES = ("portkey-ai",)
-HOSTS = ("api.portkey.ai=openai",)
 
 
 def run_sync(rows):

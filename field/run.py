@@ -1,12 +1,14 @@
-"""Install the packages of the field, run their programs, and write what became of them to a page.
+"""Install the packages of the field, run their programs, and write the results to a page.
 
-Each group has a virtual environment of its own below `build/field`, which is kept until its list or the
-Python changes. Each program runs under each scenario in a process of its own. With names of groups or
-programs only those are run; the page keeps what it says of the others.
+Each group has a virtual environment of its own below `build/field`, which is kept for the day, so that the
+releases are the newest; it is also made again when its list or the Python changes. Each program runs under
+each scenario in a process of its own. With names of groups or programs only those are run; the page keeps
+its sections about the others.
 """
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import os
@@ -29,8 +31,8 @@ SCENARIOS = ("cascade", "simultaneous")
 
 # Installing a group takes one or two minutes on two cores; a resolver that searches for longer is lost.
 INSTALL_SECONDS = 900
-# A run is over in seconds; what still runs then hangs in real time.
-RUN_SECONDS = 180
+# A run is over in seconds, or in a few minutes on a machine with much else to do; what runs longer hangs.
+RUN_SECONDS = 600
 # Below a gigabyte, so that all groups fit on a small disk.
 MOST_MEGABYTES = 1000
 
@@ -50,11 +52,12 @@ There is one run in FIFO order, with seed 0, in virtual time, at the provider's 
 
 - **answered**: rows that got their answer, of 20; what the others failed with stands behind;
 - **requests**, and how many of them were refused; **time** is virtual;
-- **strict checks that fail**: what wavetank says of the package with these settings; below the table is an instance of each.
+- **strict checks that fail**: the [checks](checks.md) that a run with these settings does not pass; below the table is an instance of each.
   `liveness`, `exactly_once`, `right_answer` and `answered` should pass for every client; the others say how well it waits.
   An agent that asks twice about a row is paid twice, which `exactly_once` reports.
 
-The release is the newest that agrees with the rest of its group, as pip finds it; a group takes at most {MOST_MEGABYTES} MB.
+Packages are installed in groups of at most {MOST_MEGABYTES} MB, in the newest releases that agree with each other.
+Where another package of the group needs an older release, the newest one is named beside it.
 """
 
 
@@ -82,7 +85,7 @@ def examine(name: str, group: dict[str, Any], programs: Sequence[str]) -> None:
 def install(folder: Path, packages: Sequence[str]) -> str | None:
     """Make the virtual environment, unless it is there; what went wrong, if something did."""
     mark = folder / "installed"
-    key = hashlib.sha256(json.dumps([sys.version, *packages]).encode()).hexdigest()
+    key = hashlib.sha256(json.dumps([date.today().isoformat(), sys.version, *packages]).encode()).hexdigest()
     if mark.exists() and mark.read_text(encoding="utf-8") == key:
         return None
     shutil.rmtree(folder, ignore_errors=True)
@@ -113,41 +116,52 @@ def examined(folder: Path, program: str) -> dict[str, Any]:
     return found
 
 
-def named(program: str, name: str) -> tuple[str, ...]:
-    """A tuple that a program's module has, read without importing its packages."""
-    import ast
-
+def packages_of(program: str) -> tuple[str, ...]:
+    """The packages that the module of a program names, read without importing them."""
     tree = ast.parse((FOLDER / f"{program}.py").read_text(encoding="utf-8"))
     for node in tree.body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "PACKAGES":
             return tuple(ast.literal_eval(node.value))
     return ()
 
 
 def versions(folder: Path, program: str) -> list[str]:
-    """The releases of the packages of a program."""
+    """The releases of the packages of a program, each with the newest one beside it if that is another."""
+    python = str(folder / "bin" / "python")
     code = "import sys; from importlib.metadata import version as v\nfor n in sys.argv[1:]: print(n, v(n))"
-    command = [str(folder / "bin" / "python"), "-c", code, *named(program, "PACKAGES")]
+    command = [python, "-c", code, *packages_of(program)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stdout.splitlines()
+    return [release(*line.split(), newest(python, line.split()[0])) for line in done.stdout.splitlines()]
+
+
+def newest(python: str, package: str) -> str | None:
+    """The newest release of a package, as pip finds it for this Python; `None` if it finds none."""
+    command = [python, "-m", "pip", "index", "versions", package]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    found = re.match(r"\S+ \((\S+)\)", done.stdout)
+    return found and found[1]
+
+
+def release(package: str, installed: str, latest: str | None) -> str:
+    """A release as the page shows it."""
+    held_back = latest not in (None, installed)
+    return f"{package} {installed} (the newest is {latest})" if held_back else f"{package} {installed}"
 
 
 def run(folder: Path, program: str, scenario: str) -> dict[str, Any]:
     """Run one program under one scenario."""
     results = BUILD / f"{program}.ndjson"
     results.unlink(missing_ok=True)
-    hosts = [word for host in named(program, "HOSTS") for word in ("--llm-host", host)]
     command = [
         *(str(folder / "bin" / "python"), "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short"),
         *("-c", str(FOLDER / "pytest.ini"), "--rootdir", str(ROOT), f"--llm-scenario={scenario}"),
-        *("--llm-checks=liveness", *hosts),
-        str(FOLDER / "test_field.py"),
+        *("--llm-checks=liveness", str(FOLDER / "test_field.py")),
     ]
     environment = os.environ | {
         "FIELD_PROGRAM": program,
         "FIELD_RESULTS": str(results),
         "PYTHONPATH": str(ROOT),
-        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONPYCACHEPREFIX": str(BUILD / "compiled"),  # compiled once, and beside no source
     }
     try:
         done = subprocess.run(
@@ -178,13 +192,14 @@ def lines_of(path: Path) -> list[dict[str, Any]]:
 def page(table: dict[str, Any]) -> Iterator[str]:
     """The page, from the results of all groups."""
     yield HEAD
-    yield f"{date.today().isoformat()}, Python {platform.python_version()}.\n"
+    yield f"Run with Python {platform.python_version()}; each section has the day of its run.\n"
     before = {program: text for text in written() for program in PROGRAM.findall(text)}
     for group in table["group"].values():
         for program in group["programs"]:
             file = BUILD / f"{program}.json"
             if file.exists():
-                yield from section(program, json.loads(file.read_text(encoding="utf-8")))
+                run_on = date.fromtimestamp(file.stat().st_mtime)
+                yield from section(program, json.loads(file.read_text(encoding="utf-8")), run_on)
             else:
                 yield before.get(program, f"## {program}\n\nNot run yet; `field/{program}.py`.\n")
 
@@ -196,15 +211,14 @@ def written() -> list[str]:
     return [f"## {text}" for text in PAGE.read_text(encoding="utf-8").split("\n## ")[1:]]
 
 
-def section(program: str, found: dict[str, Any]) -> Iterator[str]:
-    """What one program came to."""
+def section(program: str, found: dict[str, Any], run_on: date) -> Iterator[str]:
+    """The releases, the results and the day of one program."""
     if "problem" in found:
         yield f"## {program}\n\n`field/{program}.py` has no results: {found['problem']}.\n"
         return
     releases = found["versions"]
     yield f"## {releases[0].split()[0] if releases else program}\n"
-    hosts = "".join(f", with `--llm-host {host}`" for host in named(program, "HOSTS"))
-    yield f"{', '.join(releases)}; `field/{program}.py`{hosts}.\n"
+    yield f"{', '.join(releases)}; `field/{program}.py`, {run_on.isoformat()}.\n"
     rows = [(scenario, run) for scenario, result in found["scenarios"].items() for run in result["runs"]]
     if rows:
         yield "| what was run | scenario | answered | requests | refused | time | strict checks that fail |"

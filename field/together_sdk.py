@@ -5,7 +5,6 @@ from together import Together
 from field.each import in_threads, messages
 
 PACKAGES = ("together",)
-HOSTS = ("api.together.ai=openai", "api-inference.together.ai=openai")
 
 
 def run_sync(rows):

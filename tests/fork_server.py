@@ -29,6 +29,8 @@ import forked  # type: ignore[import-not-found]
 LOADED = ("anyio._backends._asyncio", "anyio._backends._trio", "httpx", "httpx2", "openai", "anthropic")
 # A program, and what pytest has to load itself as a plugin.
 NOT_LOADED = (".__main__", "campaign.worker")
+PAUSE = 0.5
+"""Seconds between two looks at whether the process has ended that this one is not to outlive."""
 
 
 def load() -> None:
@@ -52,18 +54,17 @@ def load() -> None:
     gc.freeze()
 
 
-def serve(listener: socket.socket, parent: int) -> dict[str, Any]:
+def serve(listener: socket.socket, until: int) -> dict[str, Any]:
     """Return only in the processes that were asked for, with what they are to do."""
     while True:
-        readable, *_ = select.select([listener.fileno(), parent], [], [])
-        if parent in readable:  # closed: it has ended, and leaves the folder of the socket to this process
-            shutil.rmtree(os.path.dirname(address), ignore_errors=True)
-            os._exit(0)
+        while not select.select([listener], [], [], PAUSE)[0]:
+            if has_ended(until):  # and leaves the folder of the socket to this process
+                shutil.rmtree(os.path.dirname(address), ignore_errors=True)
+                os._exit(0)
         connection, _ = listener.accept()
         header, files, *_ = socket.recv_fds(connection, forked.LENGTH.size, 64)
         if not os.fork():
             listener.close()
-            os.close(parent)
             (length,) = forked.LENGTH.unpack(header)
             request: dict[str, Any] = json.loads(connection.recv(length, socket.MSG_WAITALL))
             become_watched(connection, files)
@@ -73,6 +74,14 @@ def serve(listener: socket.socket, parent: int) -> dict[str, Any]:
         for file in files:
             os.close(file)
         forget_the_ended()
+
+
+def has_ended(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    return False
 
 
 def forget_the_ended() -> None:
@@ -147,13 +156,13 @@ def end(status: object) -> NoReturn:
 
 if __name__ == "__main__":
     del sys.path[0]  # the folder of this file
-    address, ends_with = sys.argv[1:]
+    address, until = sys.argv[1:]
     load()
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(address)
         listening.listen(64)
         print("ready", flush=True)
-        asked = serve(listening, int(ends_with))
+        asked = serve(listening, int(until))
     try:
         become(**asked)
     except SystemExit as ended:

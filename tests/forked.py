@@ -8,7 +8,7 @@ program) starts as usual. A test about the start itself, such as which modules a
 
 from __future__ import annotations
 
-import atexit
+import fcntl
 import functools
 import json
 import os
@@ -35,32 +35,47 @@ ADDRESS: Final = "WAVETANK_FORK_SERVER"
 """Has the socket of the server in the environment of the processes that were forked from it."""
 WORKER: Final = ["-u", "-c", "import sys;exec(eval(sys.stdin.readline()))"]
 """How xdist starts a worker."""
-AT_START: Final = ("PYTHONHASHSEED", "PYTHONDEVMODE", "PYTHONOPTIMIZE", "PYTHONUTF8", "PYTHONWARNINGS")
-"""What an interpreter reads only when it starts."""
+AT_START: Final = {
+    name: os.environ.get(name)
+    for name in ("PYTHONHASHSEED", "PYTHONDEVMODE", "PYTHONOPTIMIZE", "PYTHONUTF8", "PYTHONWARNINGS")
+}
+"""What an interpreter reads only when it starts, and what the one reads that others are forked from."""
 
 
 @functools.cache
 def server() -> str:
-    """The socket of the process that all others of this session are forked from; it ends with this one."""
+    """The socket of the process that all others of this session are forked from.
+
+    The workers of xdist share it, since to load what it forks takes three seconds: it ends when the process
+    ends that has started them, or this one.
+    """
     if address := os.environ.get(ADDRESS):
         return address
-    folder = tempfile.mkdtemp(prefix="fork-")
-    here, there = os.pipe()
-    address = os.path.join(folder, "socket")
-    process = Popen(
-        [sys.executable, str(SERVER), address, str(here)],
-        pass_fds=[here],
-        cwd=SERVER.parents[1],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-    )
-    os.close(here)
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"ready\n"
-    process.stdout.close()
-    atexit.register(process.wait)
-    atexit.register(os.close, there)
-    return address
+    session = os.environ.get("PYTEST_XDIST_TESTRUNUID")
+    if session is None:
+        return started(Path(tempfile.mkdtemp(prefix="fork-")), os.getpid())
+    folder = Path(tempfile.gettempdir(), f"fork-{session[:12]}")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return started(folder, os.getppid())
+
+
+def started(folder: Path, until: int) -> str:
+    """The socket in this folder of a process that is started if there is none; it outlives no `until`."""
+    address = folder / "socket"
+    if not address.exists():
+        process = Popen(
+            [sys.executable, str(SERVER), str(address), str(until)],
+            cwd=SERVER.parents[1],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        process.stdout.close()
+        process.returncode = 0  # it is not waited for
+    return str(address)
 
 
 def measured() -> bool:
@@ -83,7 +98,8 @@ class ForkedPython(Popen[Any]):
         word = os.fspath(command[1])
         if word.startswith("-") and word[:2] not in ("-m", "-c", "-P"):
             return False
-        return environment is None or all(environment.get(name) == os.environ.get(name) for name in AT_START)
+        given = os.environ if environment is None else environment
+        return all(given.get(name) == value for name, value in AT_START.items())
 
     def _execute_child(
         self, args: Sequence[Any], executable: Any, preexec_fn: Any, close_fds: Any, pass_fds: Any,

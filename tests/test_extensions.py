@@ -31,6 +31,8 @@ from wavetank.sim.policies import ADDED as POLICIES
 from wavetank.sim.policies import policy_named
 from wavetank.tank.search.made_schedule import Made
 
+from .forked import fork_them as fork_them
+
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "extending.md"
 CARD = ROOT / "docs" / "adding-a-vendor.md"

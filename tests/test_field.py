@@ -5,14 +5,17 @@ from __future__ import annotations
 import ast
 import importlib.util
 import re
+import runpy
 import sys
 import tomllib
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 FIELD = Path(__file__).parents[1] / "field"
+PATIENTS = FIELD.parent / "examples" / "patients"
 TABLE: dict[str, Any] = tomllib.loads((FIELD / "packages.toml").read_text(encoding="utf-8"))
 PROGRAMS = [program for group in TABLE["group"].values() for program in group["programs"]]
 NOTES = sorted((FIELD.parent / "docs" / "field").glob("*-*.md"))
@@ -40,8 +43,7 @@ def test_every_program_is_run_once() -> None:
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_every_program_names_its_packages(program: str, field: Any) -> None:
     """The page shows their releases; no program has the name of a package, which it would hide."""
-    assert field.named(program, "PACKAGES")
-    assert all(host.endswith("=openai") for host in field.named(program, "HOSTS"))
+    assert field.packages_of(program)
 
 
 def test_the_page_shows_what_was_run(field: Any) -> None:
@@ -63,8 +65,8 @@ def test_the_page_shows_what_was_run(field: Any) -> None:
             "simultaneous": {"status": "hangs: <no> end", "runs": []},
         },
     }
-    lines = list(field.section("openai_sdk", found))
-    assert lines[0] == "## one\n"
+    lines = list(field.section("openai_sdk", found, date(2026, 11, 30)))
+    assert lines[:2] == ["## one\n", "one 1.2, two 3; `field/openai_sdk.py`, 2026-11-30.\n"]
     assert "| `f` | cascade | 18 (2 RateLimitError) | 40 | 22 | 3.5 s | no_storm |" in lines
     assert lines[-4:] == [
         "- no_storm: 27 of them",
@@ -72,6 +74,27 @@ def test_the_page_shows_what_was_run(field: Any) -> None:
         "- under simultaneous the run failed: hangs: \\<no\\> end",
         "",
     ]
+
+
+def test_a_release_that_is_not_the_newest_has_that_beside_it(field: Any) -> None:
+    """Of what the index does not know nothing is said."""
+    assert field.release("openai", "3.57.0", "3.57.0") == "openai 3.57.0"
+    assert field.release("openai", "2.54.0", "3.57.0") == "openai 2.54.0 (the newest is 3.57.0)"
+    assert field.release("openai", "2.54.0", None) == "openai 2.54.0"
+
+
+def test_the_page_begins_as_the_program_writes_it(field: Any) -> None:
+    """What is changed on the page by hand is lost when the program is run again."""
+    assert field.PAGE.read_text(encoding="utf-8").startswith(field.HEAD)
+
+
+def test_the_page_of_patients_begins_as_their_program_writes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same of the page that `make patients` writes, whose program needs none of the packages itself."""
+    monkeypatch.syspath_prepend(PATIENTS)
+    head = runpy.run_path(str(PATIENTS / "run.py"))["HEAD"]
+    for name in ("batch", "ideal"):
+        sys.modules.pop(name, None)
+    assert (FIELD.parent / "docs" / "patients.md").read_text(encoding="utf-8").startswith(head)
 
 
 def test_a_group_without_results_is_on_the_page(field: Any, tmp_path: Path, monkeypatch: Any) -> None:

@@ -1,4 +1,4 @@
-"""The batch that every patient is given, and what it is given with."""
+"""The batch that every patient is given, and what a patient is."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ MODEL = "gpt-4o"
 URL = "https://api.openai.com/v1/chat/completions"
 
 Ask = Callable[[str], Awaitable[object]]
-"""One item to the package under test: it comes back with the answer, or raises when the package gives up."""
+"""Sends one item through the package: it returns the answer, or raises when the package gives up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patient:
-    """A package in the way its users set it up: `settings` says how, `asking` gives its `Ask`."""
+    """A package as its users set it up: `settings` says how, `asking` opens its `Ask`."""
 
     name: str
     packages: tuple[str, ...]

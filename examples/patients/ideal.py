@@ -14,7 +14,7 @@ from wavetank.scenario import Wave
 
 
 def ideal(tank: Tank) -> Patient:
-    """Nobody can know whom a `share` or a barrier will meet: these refusals it heeds as they come."""
+    """It cannot know which requests a `share` or a barrier refuses: there it waits for the Retry-After."""
 
     @asynccontextmanager
     async def asking() -> AsyncIterator[Ask]:
@@ -32,7 +32,7 @@ def ideal(tank: Tank) -> Patient:
 
 
 def seconds_until_calm(scenario: Scenario, now: float) -> float:
-    """How long the waves that meet everybody go on."""
+    """How long the waves that refuse every request go on."""
     return max((left(wave, now) for wave in scenario.wave if wave.share == 1), default=0.0)
 
 

@@ -1,4 +1,4 @@
-"""Put released packages under the catalogue, print what each of them does, and write it to a page."""
+"""Run released packages under the catalogue, print what each of them does, and write it to a page."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ import wavetank
 from wavetank import Run
 from wavetank.scenario import load_scenario
 
-# Those that refuse any batch, by waves and barriers. In the others the ideal, which looks at waves
-# alone, would be none, and a page of them all would not be read.
+# Scenarios that refuse requests of any batch by waves and barriers, and one that refuses none. The ideal
+# client looks only at waves, so it would be no ideal in the others; and a page of all would be too long.
 SCENARIOS = ("calm", "cascade", "mixed", "overloaded", "simultaneous")
 PAGE = Path(__file__).parents[2] / "docs" / "patients.md"
 MODULES = (
@@ -40,21 +40,21 @@ Released packages under five scenarios of the catalogue, each set up in the way 
 Every package is given {ITEMS} items, {UNDER_WAY} of which are under way at any instant.
 There is one run in FIFO order on asyncio, with seed 0.
 It meets the fake at the provider's real URL, in virtual time.
-The figures tell what these settings come to in this weather, and nothing about the packages elsewhere.
+The figures hold for these settings and these scenarios, and say nothing about the packages elsewhere.
 
 - **finished**: items that got their answer; **given up**: the package raised an error instead;
 - **lost**: items that came to neither;
 - **requests**, and how many of them were **refused**;
-- **time**: until all items had come to an end, and how that compares with the ideal, whoever gave up.
+- **time**: until every item was finished or given up, and how that compares with the ideal.
 
 The ideal is the same batch by a client that knows when each wave ends and waits until then.
-Whom a share or a barrier will refuse nobody can know: there it waits as it is told.
-A package that gives up early, or asks again before it was told to, may well be faster.
+No client can know which requests a share or a barrier will refuse: there it waits for the Retry-After.
+A package that gives up early, or sends again before the Retry-After is over, may well be faster.
 """
 
 
 def found() -> tuple[list[Patient], dict[str, str]]:
-    """The patients that can be had, and why others cannot."""
+    """The patients whose packages can be imported, and by module why others cannot."""
     patients: list[Patient] = []
     missing: dict[str, str] = {}
     for module in MODULES:
@@ -71,7 +71,7 @@ def examined(patient: Patient, scenario: str) -> Run[None]:
 
 
 def row(name: str, run: Run[None], best: float) -> str:
-    """What a run came to."""
+    """The figures of a run, as a row of a table."""
     log = run.events
     finished, failed = len(log.of("completed")), len(log.of("failed"))
     lost = ITEMS - finished - failed
@@ -96,7 +96,7 @@ def tables(patients: list[Patient]) -> Iterator[str]:
 
 
 def settings(patients: list[Patient], missing: dict[str, str]) -> Iterator[str]:
-    """Who the patients are, and who could not come."""
+    """The releases and settings of the patients, and the reasons why others are missing."""
     yield f"{date.today().isoformat()}, Python {platform.python_version()}, wavetank {version('wavetank')}.\n"
     yield "| patient | releases | settings |"
     yield "|---|---|---|"

@@ -11,7 +11,7 @@ import stamina
 from batch import Patient
 
 
-def as_told(error: Exception) -> bool | dt.timedelta:
+def retry_after_or_backoff(error: Exception) -> bool | dt.timedelta:
     """A hook of stamina: the Retry-After of a refusal, or its own backoff."""
     if isinstance(error, httpx.HTTPStatusError) and (wait := error.response.headers.get("retry-after")):
         return dt.timedelta(seconds=float(wait))
@@ -26,9 +26,9 @@ PATIENTS = (
         asking=partial(plain_httpx.asking, stamina.retry(on=httpx.HTTPError)),
     ),
     Patient(
-        name="stamina as told",
+        name="stamina, by the Retry-After",
         packages=("stamina", "httpx"),
         settings="`retry(on=…, timeout=None)`, a hook that returns the Retry-After",
-        asking=partial(plain_httpx.asking, stamina.retry(on=as_told, timeout=None)),
+        asking=partial(plain_httpx.asking, stamina.retry(on=retry_after_or_backoff, timeout=None)),
     ),
 )

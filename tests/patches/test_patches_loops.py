@@ -267,6 +267,30 @@ def test_tasks_left_in_a_loop_end_with_their_run() -> None:
     assert seen == [1, 2, 3]
 
 
+def test_a_thread_in_asyncio_run_ends_silently_with_its_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`asyncio.run` runs its loop once more to cancel the tasks, which it cannot when the run is over.
+
+    Such a thread is the one with which pyrate-limiter removes old entries from its buckets.
+    """
+    heard: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", heard.append)
+    ticked: list[float] = []
+
+    async def ticks() -> None:
+        while True:
+            await asyncio.sleep(1)
+            ticked.append(asyncio.get_running_loop().time())
+
+    async def program() -> None:
+        threading.Thread(target=lambda: asyncio.run(ticks()), daemon=True).start()
+        await asyncio.sleep(3.5)
+
+    run = wavetank.simulate(lambda _: program(), "calm")
+    assert run.kind is None
+    assert len(ticked) == 3
+    assert heard == []
+
+
 def test_code_that_looks_at_the_selector_learns_why_there_is_none() -> None:
     """`hasattr` says no, as of other loops without one."""
 

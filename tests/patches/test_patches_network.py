@@ -19,6 +19,8 @@ import pytest
 import wavetank
 from wavetank.tank.fake_llm import FakeLLM
 
+from ..forked import ForkedPython
+
 early_connect = socket.socket.connect
 early_recv = socket.socket.recv
 
@@ -156,8 +158,11 @@ def pycurl():
 """
 
 
-def test_compiled_clients_are_refused_by_name(pytester: pytest.Pytester) -> None:
+def test_compiled_clients_are_refused_by_name(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Imported before the test or within it; a test without the fake has them as ever."""
+    monkeypatch.setattr(subprocess, "Popen", ForkedPython)
     for file, text in COMPILED.items():
         path = pytester.path / file
         path.parent.mkdir(exist_ok=True)

@@ -477,6 +477,29 @@ def test_a_deadlock_reads_the_same_in_every_run() -> None:
     assert len({deadlock_text() for _ in range(5)}) == 1
 
 
+@pytest.mark.parametrize("error", [ValueError, asyncio.CancelledError], ids=lambda error: error.__name__)
+def test_what_a_thread_raises_as_its_run_ends_is_not_reported(
+    error: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is unwound there, and its clean-up may raise because the run is over."""
+    heard: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", heard.append)
+
+    def with_a_clean_up_that_fails() -> None:
+        try:
+            time.sleep(1000)
+        finally:
+            heard.append("cleaned up")
+            raise error
+
+    def program() -> None:
+        start(with_a_clean_up_that_fails)
+        time.sleep(1)
+
+    run(program)
+    assert heard == ["cleaned up"]
+
+
 @pytest.mark.parametrize("stopped_by", [ValueError, KeyboardInterrupt, SystemExit])
 def test_no_thread_survives_a_run(stopped_by: type[BaseException], monkeypatch: pytest.MonkeyPatch) -> None:
     """Threads that wait, sleep, or were never reached end with the run, with their clean-ups, in silence."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pkgutil
 import sys
-from collections.abc import Callable, Sequence
-from functools import partial
-from importlib import import_module
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from importlib import import_module, metadata
+from typing import Any
 
 import pytest
 from _pytest.pytester import SysModulesSnapshot
@@ -35,9 +36,52 @@ asyncio_default_fixture_loop_scope = function
 """
 
 
-def is_installed(name: str) -> bool:
-    """Whether the module of this name belongs to an installed package; ours and a test's do not."""
-    return "site-packages" in (getattr(sys.modules.get(name), "__file__", None) or "")
+class LoadedModules(SysModulesSnapshot):
+    """What is loaded: put back later, but for modules of installed packages, which stay once they are loaded.
+
+    SDKs that load their parts when they are used would otherwise mix old and new classes of one name.
+    """
+
+    def __init__(self) -> None:
+        self._before = dict(sys.modules)
+
+    def restore(self) -> None:
+        """Drop or replace what has changed; it is called twice in each run, and most has not."""
+        now = dict(sys.modules)
+        for name in now.keys() - self._before.keys():
+            if not is_installed(now[name]):
+                del sys.modules[name]
+        for name, module in self._before.items():
+            if now.get(name) is not module and not is_installed(now.get(name)):
+                sys.modules[name] = module
+
+
+def is_installed(module: object) -> bool:
+    """Whether a module belongs to an installed package; ours and a test's do not."""
+    return "site-packages" in (getattr(module, "__file__", None) or "")
+
+
+class Installed(metadata.PathDistribution):
+    """An installed distribution whose entry points are read once."""
+
+    @cached_property
+    def entry_points(self) -> metadata.EntryPoints:
+        return super().entry_points
+
+
+INSTALLED_IN = [folder for folder in sys.path if "site-packages" in folder]
+INSTALLED = [Installed(found._path) for found in metadata.distributions(path=INSTALLED_IN)]  # type: ignore[attr-defined]
+
+
+def distributions(path: list[str] | None = None, **given: Any) -> Iterator[metadata.Distribution]:
+    """What `importlib.metadata` finds, which it would read twice in each run of pytest."""
+    searched = sys.path if path is None else path
+    known = [folder for folder in searched if folder in INSTALLED_IN]
+    if given or known != INSTALLED_IN:
+        yield from metadata.Distribution.discover(path=searched, **given)
+    else:
+        yield from metadata.Distribution.discover(path=[each for each in searched if each not in known])
+        yield from INSTALLED
 
 
 @pytest.fixture
@@ -49,10 +93,9 @@ def run_pytest(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Ru
     """
     pytester.makeini(INI)
 
-    # SDKs that load their parts when they are used would otherwise mix old and new classes of one name.
-    snapshot = partial(SysModulesSnapshot, preserve=is_installed)
-    monkeypatch.setattr(pytester, "_Pytester__take_sys_modules_snapshot", snapshot)
-    pytester._sys_modules_snapshot = snapshot()  # which it takes back at the end of the test
+    monkeypatch.setattr(metadata, "distributions", distributions)
+    monkeypatch.setattr(pytester, "_Pytester__take_sys_modules_snapshot", LoadedModules)
+    pytester._sys_modules_snapshot = LoadedModules()  # which it takes back at the end of the test
 
     def run(
         *options: str, apart: bool = False, plugins: Sequence[str] | None = ("anyio",)

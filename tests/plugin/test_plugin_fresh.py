@@ -23,7 +23,7 @@ BY_HASH = """
 
     @wavetank.explore("calm", schedules=3, backends="asyncio")
     async def test_it_loses(tank):
-        for item in ("a", "b") if os.environ.get("PYTHONHASHSEED") == "0" else ("b", "a"):
+        for item in ("a", "b") if os.environ.get("PYTHONHASHSEED") == "1" else ("b", "a"):
             tank.ledger.submit(item)
             await tank.fake_llm.call("x", item=item)
 """
@@ -35,12 +35,9 @@ def no_other_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
 
 
-@pytest.mark.parametrize("variable", ["true", "1"])
-def test_a_fresh_process_repeats_it(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, variable: str
-) -> None:
+def test_a_fresh_process_repeats_it(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     """The report says that the schedule was repeated under another hash seed."""
-    monkeypatch.setenv("CI", variable)
+    monkeypatch.setenv("CI", "true")
     pytester.makeini(INI)
     pytester.makepyfile(LOSES)
     result = pytester.runpytest_subprocess()
@@ -51,8 +48,8 @@ def test_a_program_that_hangs_on_the_process_is_reported(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What takes another course in the fresh process is said not to repeat, with what it printed."""
-    monkeypatch.setenv("CI", "true")
-    monkeypatch.setenv("PYTHONHASHSEED", "0")
+    monkeypatch.setenv("CI", "1")
+    monkeypatch.delenv("PYTHONHASHSEED", raising=False)
     pytester.makeini(INI)
     pytester.makepyfile(BY_HASH)
     result = pytester.runpytest_subprocess()

@@ -141,7 +141,8 @@ def test_all_cores_are_used_where_that_is_safe(lines: Callable[..., dict[str, st
 def test_the_command_line_decides(lines: Callable[..., dict[str, str]]) -> None:
     """A number there counts for every search; one in the ini file only where the test does not say it."""
     assert {*lines("--llm-jobs=3").values()} == {"in 3 processes"}
-    said = lines("-o", "llm_jobs=2")
+    said = lines("-o", "llm_jobs=2", "-k", "plain or handle or alone or search")
+    assert len(said) == 4
     assert {test for test, how in said.items() if how != "in 2 processes"} == {"test_alone[asyncio]"}
 
 

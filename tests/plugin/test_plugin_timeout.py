@@ -10,12 +10,12 @@ RunPytest = Callable[..., pytest.RunResult]
 
 SPINS = """
 import asyncio, signal, time, pytest
-@pytest.mark.timeout(1, func_only=True)
+@pytest.mark.timeout(0.4, func_only=True)
 def test_spins(fake_llm):
     time.sleep(3600)
     while True:
         pass
-@pytest.mark.timeout(1, func_only=True)
+@pytest.mark.timeout(0.4, func_only=True)
 def test_spins_in_a_loop(fake_llm):
     async def main():
         await asyncio.sleep(3600)
@@ -38,7 +38,7 @@ def test_by_a_signal_the_next_tests_go_on(run_pytest: RunPytest, pytester: pytes
     pytester.makepyfile(SPINS)
     result = run_pytest("--timeout-method=signal", plugins=["timeout"])
     result.assert_outcomes(failed=2, passed=2)
-    assert str(result.stdout).count("\nE       Failed: Timeout (>1.0s) from pytest-timeout.") == 2
+    assert str(result.stdout).count("\nE       Failed: Timeout (>0.4s) from pytest-timeout.") == 2
 
 
 def test_by_a_thread_the_stacks_are_shown(run_pytest: RunPytest, pytester: pytest.Pytester) -> None:

@@ -326,6 +326,35 @@ def test_a_stream_uses_fallbacks(backend: str) -> None:
     assert all(str(one.value).startswith("second") for one in results)
 
 
+@on_both
+def test_what_waits_for_a_model_goes_on_to_the_next_one_as_a_worker(backend: str) -> None:
+    """Items that wait out a refusal give others their place; at an outage no more than `workers` go on."""
+
+    class First(LLMCallStrategy[str]):
+        async def execute(self, item: LLMWorkItem[Any]) -> str:
+            if item.id == "row-000":
+                await anyio.sleep(0.1)
+                raise Status(429, retry_after=60)
+            await anyio.sleep(1)
+            raise ConnectionError
+
+    class Second(LLMCallStrategy[str]):
+        under_way = most = 0
+
+        async def execute(self, item: LLMWorkItem[Any]) -> str:
+            self.under_way += 1
+            self.most = max(self.most, self.under_way)
+            await anyio.sleep(1)
+            self.under_way -= 1
+            return item.id
+
+    second = Second()
+    ids = [f"row-{number:03}" for number in range(40)]
+    batch = one_batch(backend, ids, First(), workers=8, fallbacks=[second])
+    assert batch.succeeded == 40
+    assert second.most == 8
+
+
 def test_a_fallback_that_is_none_is_refused() -> None:
     """The error says what it must be."""
     with pytest.raises(TypeError, match="a fallback must be an async function or have the methods"):

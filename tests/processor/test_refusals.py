@@ -97,9 +97,20 @@ async def test_a_refused_item_is_sent_again_after_the_stated_wait(status: int) -
 @pytest.mark.anyio
 async def test_all_workers_refused_at_once_all_finish() -> None:
     """Eight requests in flight, all refused in one instant: every item succeeds at its second attempt."""
-    provider = Provider(0.001, **{name: [Refused(429, 0.005)] for name in "abcdefgh"})
+    sent: list[str] = []
+    all_are_sent = anyio.Event()
+
+    async def refused_together(prompt: str) -> str:
+        sent.append(prompt)
+        if len(sent) > 8:
+            return prompt
+        if len(sent) == 8:
+            all_are_sent.set()
+        await all_are_sent.wait()
+        raise Refused(429, 0.005)
+
     with anyio.fail_after(600):
-        batch = await process(provider, list("abcdefgh"), workers=8)
+        batch = await process(refused_together, list("abcdefgh"), workers=8)
     assert batch.succeeded == 8
     assert [result.attempts for result in batch.results] == [2] * 8
 

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from wavetank.clock import DAY, HOUR, MILLISECOND, MINUTE, SECOND
 from wavetank.processor import classify
@@ -189,6 +190,19 @@ def test_openai_reports_days_where_minutes_are_free() -> None:
     days = LimitState(requests_per_day=bucket(200, 0, 500, DAY), tokens_per_day=bucket(9, 9, 0, DAY))
     headers = headers_with(refused(OPENAI, limits=days), "ratelimit-limit")
     assert headers == {"x-ratelimit-limit-requests": "200", "x-ratelimit-limit-tokens": "9"}
+
+
+def test_a_date_in_the_limits_is_counted_from_when_they_were_read() -> None:
+    """Two hours into the run a budget that is whole in 100 ms is so at two hours, rounded up."""
+    dialect, request = dialect_for(ANTHROPIC), decoded(ANTHROPIC)
+    assert dialect is not None
+    resets = [
+        dict(dialect.limits(request, structs.replace(LIMITS, at=at), epoch_ns=0))[
+            "anthropic-ratelimit-requests-reset"
+        ]
+        for at in (0, 2 * HOUR)
+    ]
+    assert resets == ["1970-01-01T00:00:01Z", "1970-01-01T02:00:01Z"]
 
 
 # -- words and codes -------------------------------------------------------------------------------

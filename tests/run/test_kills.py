@@ -13,7 +13,8 @@ from ..depth import n_of
 
 DRIVER = Path(__file__).with_name("kills.py")
 # A multiple of eight, so that each kind of run in `kills.py` has its share.
-POINTS = n_of(64, 1000)
+# Without the note before each request sixteen find double pay; these are three times as many.
+POINTS = n_of(48, 1000)
 
 
 def killed(folder: Path, points: int, *words: str) -> dict[str, Any]:

@@ -78,7 +78,7 @@ def test_few_scenarios_have_no_wave() -> None:
     """Where nothing is refused, few programs fail; without waves at all, none is drawn."""
     drawn: list[int] = []
 
-    @settings(max_examples=200, database=None)
+    @settings(max_examples=n_of(100, 200), database=None)
     @given(strategies.scenarios(), strategies.scenarios(max_waves=0))
     def draw(scenario: Scenario, calm: Scenario) -> None:
         drawn.append(len(scenario.wave))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
@@ -19,6 +20,7 @@ from wavetank.strategies import DrawnSchedule, World
 from wavetank.strategies.worlds import SCHEDULES
 
 from ..depth import DEEP, n_of
+from ..forked import ForkedPython
 
 COOLDOWN = 0.073
 
@@ -293,7 +295,7 @@ def test_a_schedule_stops_drawing_before_hypothesis_gives_up() -> None:
             group.start_soon(steps)
             group.start_soon(steps)
 
-    @settings(database=None, max_examples=2, deadline=None)
+    @settings(database=None, max_examples=1, deadline=None)
     @given(strategies.schedules(level="any-instant"))
     def test(schedule: DrawnSchedule) -> None:
         World("calm", Workload.of(1)).run(long, schedule=schedule)
@@ -382,6 +384,7 @@ def test_it_works_beside_async_plugins(
         """
     )
     pytester.makepyfile(**{f"test_{mark}": SUITE.format(mark=mark) for mark in marks})
+    monkeypatch.setattr(subprocess, "Popen", ForkedPython)
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # all that are installed take two seconds
     plugins = dict.fromkeys(("no:cacheprovider", "anyio", "hypothesispytest", "wavetank", *marks))
     result = pytester.runpytest_subprocess(*(word for name in plugins for word in ("-p", name)))

@@ -1,13 +1,10 @@
-"""Programs that fail where the provider refuses certain requests of a share, and what a search needs to say.
-
-Run as `python -m tests.tank.share_programs NAME TOKEN ...`, it repeats them and prints their event logs.
-"""
+"""Programs that fail where the provider refuses certain requests of a share, and what a search is to say."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import anyio
@@ -116,8 +113,10 @@ BUGS: Final = {
 }
 
 
-if __name__ == "__main__":
-    for name, token in zip(*[iter(sys.argv[1:])] * 2, strict=True):
-        bug = BUGS[name]
-        run = wavetank.simulate(bug.main, bug.scenario, schedule=token)
-        sys.stdout.buffer.write(run.events.to_ndjson(waits=False))
+@cache
+def failure_of(name: str, seed: int) -> wavetank.Run[None]:
+    """The failure that a search finds, made once for all tests."""
+    bug = BUGS[name]
+    run = wavetank.search(bug.main, bug.scenario, schedules=1000, level="fifo-instant", seed=seed).failure
+    assert run is not None
+    return run

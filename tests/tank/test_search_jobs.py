@@ -25,6 +25,7 @@ from wavetank.tank.search.made_schedule import Made
 from wavetank.tank.search.search import ALONE
 
 from ..depth import by_turns, in_turn, n_of
+from ..forked import ForkedPython
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 
@@ -209,9 +210,10 @@ def test_an_error_ends_the_processes() -> None:
 
 
 SCRIPT = """
-import os, signal, sys
+import os, signal, sys, warnings
 import anyio, wavetank
 
+warnings.simplefilter("error")
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has it ignored in the background
 
 async def main(tank):
@@ -231,8 +233,8 @@ print("after")
 
 def script(*arguments: str) -> subprocess.CompletedProcess[str]:
     """The script, once every process that has its pipes has ended."""
-    command = [sys.executable, "-W", "error", "-c", SCRIPT, *arguments]
-    with subprocess.Popen(
+    command = [sys.executable, "-c", SCRIPT, *arguments]
+    with ForkedPython(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
         out, err = process.communicate(timeout=300)

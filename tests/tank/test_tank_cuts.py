@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import statistics
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
@@ -301,42 +298,6 @@ def test_the_await_that_was_cut_is_named(backend: str) -> None:
     line = (Path(__file__).parent / "cut_programs.py").read_text().splitlines()[(event.line or 0) - 1]
     assert "await" in line
     assert f"the program is interrupted; main waits at {event.file}:{event.line}" in run.report()
-
-
-_REPEATS = """
-import sys
-import wavetank
-from tests.tank.cut_programs import DEADLINES, INTERRUPTIONS
-for name, interrupt, backend, token in zip(*[iter(sys.argv[1:])] * 4):
-    bug = (INTERRUPTIONS if interrupt else DEADLINES)[name]
-    main, options = bug.options(False, interrupt=bool(interrupt))
-    run = wavetank.simulate(main, backend=backend, schedule=token, **options)
-    sys.stdout.buffer.write(run.events.to_ndjson(waits=False))
-"""
-
-
-def test_tokens_repeat_in_a_fresh_process() -> None:
-    """Under another hash seed, with the same bytes of event log."""
-    arguments, logs = list[str](), b""
-    for name, interrupt, backend in (
-        ("half_moved", "", "asyncio"),
-        ("slot_lost", "", "trio"),
-        ("reports_before_it_keeps", "yes", "trio"),
-    ):
-        bug = (INTERRUPTIONS if interrupt else DEADLINES)[name]
-        main, options = bug.options(False, interrupt=bool(interrupt))
-        run = wavetank.search(main, backend=backend, **options).failure
-        assert run is not None
-        arguments += [name, interrupt, backend, run.schedule]
-        logs += run.events.to_ndjson(waits=False)
-    made = subprocess.run(
-        [sys.executable, "-c", _REPEATS, *arguments],
-        env={**os.environ, "PYTHONHASHSEED": "77"},
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        check=True,
-    )
-    assert made.stdout == logs
 
 
 @pytest.mark.parametrize("kept_at_once", [True, False])

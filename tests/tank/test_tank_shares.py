@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import statistics
-import subprocess
-import sys
-from functools import cache
-from pathlib import Path
 
 import pytest
 
 import wavetank
 
 from ..depth import DEEP
-from .share_programs import BUGS
+from .share_programs import BUGS, failure_of
 
 _BUT_THOSE = " all requests but those that the schedule names"
 
@@ -26,14 +21,6 @@ ONE_SEED = {
     "one_is_refused_twice": 7,
 }
 """With seed 0 these take more schedules, up to hundreds."""
-
-
-@cache
-def failure_of(name: str, seed: int) -> wavetank.Run[None]:
-    bug = BUGS[name]
-    run = wavetank.search(bug.main, bug.scenario, schedules=1000, level="fifo-instant", seed=seed).failure
-    assert run is not None
-    return run
 
 
 @pytest.mark.parametrize("name", BUGS)
@@ -67,20 +54,3 @@ def test_the_neighbour_passes_with_the_same_share() -> None:
     assert f"wave 1 spares{_BUT_THOSE}" in run.found
     assert run.passing is not None
     assert not run.passing.of("refused")
-
-
-def test_tokens_repeat_in_a_fresh_process() -> None:
-    """Under another hash seed, with the same bytes of event log."""
-    arguments, logs = list[str](), b""
-    for name in ("one_is_refused", "one_is_spared", "one_is_cut_off", "one_of_two_waves"):
-        run = failure_of(name, 0)
-        arguments += [name, run.schedule]
-        logs += run.events.to_ndjson(waits=False)
-    made = subprocess.run(
-        [sys.executable, "-m", "tests.tank.share_programs", *arguments],
-        env={**os.environ, "PYTHONHASHSEED": "77"},
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        check=True,
-    )
-    assert made.stdout == logs

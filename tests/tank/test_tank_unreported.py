@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -47,3 +49,27 @@ def test_a_task_that_goes_on_could_keep_its_answer(
         answers.entered(Event(at=2 * SECOND, kind="stalled", since=SECOND))
     answers.delivered(Answer(2, item), task, 2 * SECOND)
     assert noted(answers, notes) == unreported
+
+
+def lines_of_polls(number: int) -> int:
+    """The lines that are run for so many answers of one item."""
+    answers, lines = UnreportedAnswers(lambda _, **__: None), 0
+
+    def trace(_frame: object, event: str, _argument: object) -> Any:
+        nonlocal lines
+        lines += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        for poll in range(number):
+            answers.delivered(Answer(poll, "a"), TASK, poll * SECOND)
+    finally:
+        sys.settrace(before)
+    return lines
+
+
+def test_a_poll_takes_no_longer_than_the_one_before() -> None:
+    """Four times as many polls for one item take about four times as many steps of the program."""
+    assert lines_of_polls(400) < 5 * lines_of_polls(100)

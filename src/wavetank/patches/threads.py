@@ -16,7 +16,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from types import FrameType, GenericAlias
 from typing import Any, Final, final
 
@@ -395,17 +395,26 @@ def _gated_start(start: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _until_over(scheduler: Scheduler, run: Callable[[], object]) -> Callable[[], None]:
-    """A thread that unwinds because its run is over ends in silence; it does not even start after that."""
+    """A thread that unwinds because its run is over ends in silence; it does not even start after that.
+
+    What else it raises then comes from its clean-up, which meets a run that is over: `asyncio.run` cannot
+    run its loop again to cancel the tasks of it.
+    """
 
     def quiet() -> None:
-        with suppress(RunOver):
-            if not scheduler.over:
-                try:
-                    run()
-                except Exception as error:
-                    scheduler.witness.failed(error)
-                    raise
-                scheduler.witness.thread_ended()
+        if scheduler.over:
+            return
+        try:
+            run()
+        except RunOver:
+            return
+        except BaseException as error:
+            if scheduler.over:
+                return
+            if isinstance(error, Exception):
+                scheduler.witness.failed(error)
+            raise
+        scheduler.witness.thread_ended()
 
     return quiet
 

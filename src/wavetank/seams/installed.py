@@ -73,20 +73,21 @@ def _patch(library: ModuleType) -> None:
 
 def dummy_keys() -> dict[str, str]:
     """By the name of its variable, the key that a client gets where none is set."""
+    now = dict(os.environ)  # each look at `os.environ` itself encodes the name
     return {
         name: card.dummy_key
         for card in cards()
-        if not any(alias in os.environ for alias in card.key_aliases)
+        if now.keys().isdisjoint(card.key_aliases)
         for name in card.key_variables
     }
 
 
 @contextmanager
 def _environment() -> Iterator[None]:
+    before = dict(os.environ)
     ours = dict.fromkeys(NO_PROXY, "*") | {
-        name: value for name, value in (dummy_keys() | _OFFLINE).items() if name not in os.environ
+        name: value for name, value in (dummy_keys() | _OFFLINE).items() if name not in before
     }
-    before = {name: os.environ.get(name) for name in ours}
     os.environ.update(ours)
     _set.update(ours)
     _names.update(map(os.fsencode, ours))
@@ -95,10 +96,11 @@ def _environment() -> Iterator[None]:
     finally:
         _set.clear()
         _names.clear()
-        for name, value in before.items():
-            if os.environ.get(name) != ours[name]:
+        now = dict(os.environ)
+        for name, value in ours.items():
+            if now.get(name) != value:
                 continue  # the program has set it meanwhile
-            if value is None:
-                del os.environ[name]
+            if name in before:
+                os.environ[name] = before[name]
             else:
-                os.environ[name] = value
+                del os.environ[name]

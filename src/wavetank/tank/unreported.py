@@ -6,7 +6,6 @@ and is not wrong: the log says so. An interruption stops the whole program, also
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Hashable
 from typing import Final, Protocol, final
 
@@ -37,8 +36,8 @@ class UnreportedAnswers:
         """By item the requests whose answers a cancelled task had."""
         self._interrupted: dict[str, list[int]] = {}
         """By item the requests whose answers the program could not yet keep when it was interrupted."""
-        self._in_hand: dict[Hashable, list[tuple[Answered, int]]] = defaultdict(list)
-        """By task the answers that it got last, each with its instant, without stalls."""
+        self._in_hand: dict[Hashable, dict[str, list[tuple[int, int]]]] = {}
+        """By task and item the requests whose answers it got last, with their instants, without stalls."""
         self._could_be_kept: set[int] = set()
         """The requests whose answers the program has had time to keep."""
         self._stalled = 0
@@ -50,19 +49,25 @@ class UnreportedAnswers:
         self._open.setdefault(record.item, {})[record.id] = task
         if task is None:
             return
-        self._goes_on(record, task, now - self._stalled)
+        self._goes_on(record.item, task, now - self._stalled)
+        self._in_hand[task].setdefault(record.item, []).append((record.id, now - self._stalled))
         if is_cancelled(task):
             self.cancelled(task)
 
-    def _goes_on(self, record: Answered, task: Hashable, now: int) -> None:
+    def _goes_on(self, item: str, task: Hashable, now: int) -> None:
         """The task has asked for another item since its last answer: it had time to keep that.
 
         Only time outside stalls lets every task that can run go on until it waits.
         """
-        last = self._in_hand[task]
-        self._could_be_kept |= {each.id for each, at in last if each.item != record.item and at < now}
-        last[:] = [(each, at) for each, at in last if each.id not in self._could_be_kept]
-        last.append((record, now))
+        kept: dict[str, list[tuple[int, int]]] = {}
+        for other, answers in self._in_hand.get(task, {}).items():
+            if other == item:
+                kept[other] = answers  # not looked at: a client that polls has one for each time it asked
+                continue
+            self._could_be_kept.update(number for number, at in answers if at < now)
+            if left := [(number, at) for number, at in answers if at >= now]:
+                kept[other] = left
+        self._in_hand[task] = kept
 
     def cancelled(self, task: object) -> None:
         """A task is cancelled, and those that it has started will be."""

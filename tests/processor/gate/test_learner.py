@@ -15,6 +15,7 @@ from wavetank.processor import Limits, Quota, RateInfo
 from wavetank.processor.gate.choice import best_rate
 from wavetank.processor.gate.crowd import Crowd
 from wavetank.processor.gate.latency import LatencyEstimate
+from wavetank.processor.gate.learner import LOWEST_PER_SECOND
 from wavetank.processor.gate.limit_set import LimitSet, Seen
 from wavetank.processor.gate.pace import Pace
 from wavetank.processor.gate.pacer import Pacer
@@ -122,6 +123,27 @@ def test_a_second_request_that_is_refused_shows_a_bucket_of_one_and_no_lowest_ra
     assert bounds is not None
     assert bounds.low == pytest.approx(0.1)
     assert bounds.high == pytest.approx(40, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    "sends",
+    [
+        [(0.0, True), (26e-6, True), (105e-6, False)],
+        [(0.0, True), (218e-6, False), (276e-6, True)],
+        [(0.0, True), (0.0, True), (969e-6, False), (980e-6, True)],
+    ],
+    ids=["all-at-once", "one-let-in-after-it", "a-later-refusal"],
+)
+def test_requests_of_one_instant_show_no_rate_below_those_that_are_followed(
+    sends: list[tuple[float, bool]],
+) -> None:
+    """What a slow bucket earns in a tenth of a millisecond is lost in rounding, and shows nothing of it."""
+    known = evidence(*sends)
+    known.span(LOWEST_PER_SECOND, 100)
+    bounds = known.narrow()
+    assert bounds is not None
+    assert known.rates[0] <= bounds.low <= bounds.high
+    assert best_rate(known.buckets(bounds, 1e-3), bounds, pause=0.01, price=0.1) >= bounds.low
 
 
 def test_two_refusals_with_a_known_refill_between_them_show_rate_and_depth() -> None:

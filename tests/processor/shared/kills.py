@@ -48,7 +48,8 @@ class TooMany(Exception):
     status_code = 429
 
     def __init__(self) -> None:
-        super().__init__("rate limit reached, retry after 0.05 s")
+        super().__init__("rate limit reached")
+        self.retry_after = 0.05
 
 
 def process(folder: Path, place: str, number: int, kill_at: int) -> None:
@@ -97,8 +98,8 @@ def _count_calls(step: Callable[[], None]) -> None:
         store.call = counted  # type: ignore[method-assign]
 
 
-def run(folder: Path, place: str, kill_at: int) -> Outcome:
-    """Run all processes, and kill the first at this step; 0: none."""
+def started(folder: Path, place: str, kill_at: int) -> list[int]:
+    """Start all processes, of which the first kills itself at this step; 0: none."""
     folder.mkdir(parents=True)
     children = []
     for number in range(PROCESSES):
@@ -112,6 +113,11 @@ def run(folder: Path, place: str, kill_at: int) -> Outcome:
             finally:
                 os._exit(status)
         children.append(pid)
+    return children
+
+
+def outcome_of(folder: Path, children: list[int]) -> Outcome:
+    """Wait for the processes, and read what they wrote down."""
     for pid in children:
         os.waitpid(pid, 0)
     results = [json.loads(file.read_text("utf-8")) for file in sorted(folder.glob("*.json"))]
@@ -119,6 +125,11 @@ def run(folder: Path, place: str, kill_at: int) -> Outcome:
     times = sorted(at for result in results[-(PROCESSES - 1) :] for at in result[2])
     gap = max(later - earlier for earlier, later in pairwise(times))
     return Outcome(first, [result[0] for result in results[-(PROCESSES - 1) :]], gap)
+
+
+def run(folder: Path, place: str, kill_at: int) -> Outcome:
+    """Run all processes, and kill the first at this step; 0: none."""
+    return outcome_of(folder, started(folder, place, kill_at))
 
 
 def place_of(place: str, number: int) -> str:

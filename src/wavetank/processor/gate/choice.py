@@ -58,7 +58,7 @@ def best_rate(buckets: Sequence[Bucket], bounds: Bounds, *, pause: float, price:
         # That the rate is let through is half known when the bucket in the middle would have refused.
         middle = bounds.low * math.exp(step / 2)
         until_known = max(SENDS_TO_SEE / rate, _left_at(middle, possible) / (rate - middle))
-        lost = _lost(possible, rate, step, bounds.low, until_known)
+        lost = _lost(possible, rate, step, bounds.low, until_known, least)
         if lost < least:
             best, least = rate, lost
     return best
@@ -85,8 +85,10 @@ def _left_at(rate: float, possible: Sequence[_Possible]) -> float:
     return below.left + (above.left - below.left) * (rate - below.rate) / (above.rate - below.rate)
 
 
-def _lost(possible: list[_Possible], rate: float, step: float, low: float, until_known: float) -> float:
-    """What is lost on the average at a rate.
+def _lost(
+    possible: list[_Possible], rate: float, step: float, low: float, until_known: float, least: float
+) -> float:
+    """What is lost on the average at a rate, or some of it if that is already as much as `least`.
 
     It is the `step` above the lowest in a logarithm, and `until_known` seconds show that it is let through.
     """
@@ -100,4 +102,6 @@ def _lost(possible: list[_Possible], rate: float, step: float, low: float, until
             # It is reached in steps of this size, and on the way half of the distance is lost.
             steps = max(1.0, math.log(one.rate / low) / step / 2)
             lost += one.weight * (1 - rate / one.rate) * min(HORIZON_SECONDS, until_known * steps)
+        if lost >= least:
+            break
     return lost

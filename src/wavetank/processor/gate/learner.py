@@ -394,11 +394,13 @@ class Learner:
         if bounds is None:
             return
         bounds = self._with_probe(bounds, now)
-        over = max(0, self._waves - FREE_REFUSALS) / (FAIR_SHARE * self._next)
-        price = PRICE_SECONDS * (1 + over * over)
-        chosen = self._probe_to or best_rate(
-            self._set.buckets(bounds, now), bounds, pause=self._pause, price=price
-        )
+        chosen = bounds.low
+        if bounds.high * HELD > bounds.low:
+            over = max(0, self._waves - FREE_REFUSALS) / (FAIR_SHARE * self._next)
+            price = PRICE_SECONDS * (1 + over * over)
+            chosen = self._probe_to or best_rate(
+                self._set.buckets(bounds, now), bounds, pause=self._pause, price=price
+            )
         if chosen * HELD <= bounds.low:
             chosen = bounds.low * HELD
         self._bounds = bounds

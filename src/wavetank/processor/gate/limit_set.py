@@ -291,13 +291,14 @@ class LimitSet:
             backlog = backlogs[place] + alone - rate * passed
             if more:
                 backlog = max(backlog, alone) + more - rate * during
-            if backlog > alone:
-                backlogs[place] = backlog
-                if backlog > least[place]:
-                    least[place] = backlog
-                    self._slack_now = None
-            else:
-                backlogs[place] = alone
+            if backlog <= alone:
+                # The higher the rate the less is owed.
+                backlogs[place:] = [alone] * (RATES - place)
+                break
+            backlogs[place] = backlog
+            if backlog > least[place]:
+                least[place] = backlog
+                self._slack_now = None
 
     def _refuse(self, one: Seen, highest: float = math.inf) -> None:
         passed = 0.0 if self._at is None else max(0.0, one.at - self._at)
