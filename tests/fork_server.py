@@ -22,6 +22,7 @@ import tempfile
 import threading
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from importlib import import_module
+from types import ModuleType
 from typing import Any, NoReturn
 
 import forked  # type: ignore[import-not-found]
@@ -137,7 +138,9 @@ def become(words: list[str], cwd: str, environment: dict[str, str], *, own_sessi
         runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
     elif kind == "-c":
         sys.argv = ["-c", *rest[1:]]
-        exec(compile(rest[0], "<string>", "exec"), vars(sys.modules["__main__"]))
+        # Without a file, so that the workers of `multiprocessing` do not import this one.
+        sys.modules["__main__"] = main = ModuleType("__main__")
+        exec(compile(rest[0], "<string>", "exec"), vars(main))
     else:
         sys.argv = [kind, *rest]
         runpy.run_path(kind, run_name="__main__")
