@@ -465,6 +465,25 @@ def struck_at(number: int, call: Callable[[], object]) -> bool:
     return False
 
 
+@pytest.mark.parametrize("name", ["Lock", "RLock"])
+def test_no_thread_waits_for_itself_after_the_run(name: str) -> None:
+    """A lock that Ctrl-C has left held in a run is had by its own thread, and by that alone."""
+    lock = run(lambda: getattr(threading, name)())
+    run(lock.acquire)
+    got: list[bool] = []
+    join(start(lambda: got.append(lock.acquire(timeout=0.001))))
+    assert got == [False]
+    with lock:
+        assert lock.locked()
+    if name == "Lock":
+        assert not lock.locked()
+        lock.acquire()  # outside of runs it is a real lock: it may wait for another thread
+        other = threading.Timer(0.001, lock.release)
+        other.start()
+        with lock:
+            other.join()
+
+
 @pytest.mark.parametrize("held", [False, True])
 @pytest.mark.parametrize("name", ["Lock", "RLock"])
 def test_ctrl_c_leaves_no_lock_without_an_owner(name: str, held: bool) -> None:

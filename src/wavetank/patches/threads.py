@@ -106,10 +106,12 @@ def _may_switch_for_program() -> None:
 class BatonLock:
     """A lock that lets the run's other threads go on while one of them waits for it."""
 
-    __slots__ = ("__weakref__", "_lock", "_waiting")
+    __slots__ = ("__weakref__", "_holder", "_lock", "_waiting")
 
     def __init__(self) -> None:
         self._lock = _real_lock()
+        self._holder = 0
+        """The thread that has acquired it, if that was during a run."""
         self._waiting: deque[tuple[Scheduler, RunThread]] = deque()
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
@@ -133,6 +135,8 @@ class BatonLock:
     def _later(self, blocking: bool, timeout: float, refused: bool) -> bool:
         """Acquire it when another has released it, if that is to be waited for."""
         scheduler = _scheduler_here()
+        if scheduler is None and blocking and timeout < 0 and self._is_left_behind():
+            return True
         if refused or scheduler is None:
             (taken,) = map(self._lock.acquire, (blocking,), (timeout,))  # raises what a real lock raises
             return taken
@@ -142,6 +146,13 @@ class BatonLock:
             return taken
         until = None if timeout < 0 else scheduler.timers.now() + after_delay(timeout)
         return self._wait(scheduler, until)
+
+    def _is_left_behind(self) -> bool:
+        """Whether this thread has held it since a run that is over, so that a wait for it would never end.
+
+        Ctrl-C may strike at the very beginning of `__exit__`, before anything is released.
+        """
+        return not _schedulers and self._holder == threading.get_ident()
 
     def _wait(self, scheduler: Scheduler, until: int | None) -> bool:
         entry = (scheduler, scheduler.here())
@@ -157,7 +168,8 @@ class BatonLock:
                 return taken
 
     def _note(self) -> None:
-        """Take note of who has acquired it, in a run that is to be reported on."""
+        """Take note of who has acquired it: in the lock, and for the report of a run."""
+        self._holder = threading.get_ident() if _schedulers else 0
         scheduler = _schedulers[-1] if _schedulers else None
         if scheduler is None or not scheduler.witness.attentive or not scheduler.is_mine():
             return
