@@ -12,12 +12,14 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 from typing import Any, TypeVar
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from wavetank.patches import threads
 from wavetank.patches.virtual import virtual_process
 from wavetank.sim.scheduler import Scheduler
 from wavetank.sim.timers import Timers
@@ -27,9 +29,10 @@ from ..depth import n_of
 T = TypeVar("T")
 
 
-def run(program: Callable[[], T]) -> T:
+def run(program: Callable[[], T], *, attentive: bool = False) -> T:
     """Run a sync program in virtual time."""
     scheduler = Scheduler(Timers())
+    scheduler.renew(scheduler.timers, attentive=attentive)
     with virtual_process(scheduler):
         try:
             return program()
@@ -435,6 +438,87 @@ def test_locks_of_one_run_work_in_the_next() -> None:
 
     assert run(program) == 3.0
     assert run(program) == 3.0
+
+
+def struck_at(number: int, call: Callable[[], object]) -> bool:
+    """Call `call` and raise KeyboardInterrupt at this place of our locks; False if it has fewer places.
+
+    CPython looks for signals where a function begins and when one that is written in C has returned.
+    """
+    left = [number]
+
+    def profile(frame: FrameType, event: str, _argument: object) -> None:
+        if event not in ("call", "c_return") or frame.f_code.co_filename != threads.__file__:
+            return
+        left[0] -= 1
+        if left[0] < 0:
+            sys.setprofile(None)
+            raise KeyboardInterrupt
+
+    sys.setprofile(profile)
+    try:
+        call()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.setprofile(None)
+    return False
+
+
+@pytest.mark.parametrize("name", ["Lock", "RLock"])
+def test_no_thread_waits_for_itself_after_the_run(name: str) -> None:
+    """A lock that Ctrl-C has left held in a run is had by its own thread, and by that alone."""
+    lock = run(lambda: getattr(threading, name)())
+    run(lock.acquire)
+    got: list[bool] = []
+    join(start(lambda: got.append(lock.acquire(timeout=0.001))))
+    assert got == [False]
+    with lock:
+        assert lock.locked()
+    if name == "Lock":
+        assert not lock.locked()
+        lock.acquire()  # outside of runs it is a real lock: it may wait for another thread
+        other = threading.Timer(0.001, lock.release)
+        other.start()
+        with lock:
+            other.join()
+
+
+@pytest.mark.parametrize("held", [False, True])
+@pytest.mark.parametrize("name", ["Lock", "RLock"])
+def test_ctrl_c_leaves_no_lock_without_an_owner(name: str, held: bool) -> None:
+    """Wherever it strikes while a lock is acquired, others get it; while it is released, it is so or not."""
+
+    def program(number: int, released: bool) -> bool:
+        lock, got = getattr(threading, name)(), list[bool]()
+
+        def hold() -> None:
+            with lock:
+                time.sleep(1)
+
+        def take() -> None:
+            got.append(lock.acquire(timeout=5))
+            lock.release()
+
+        others = start(hold) if held else []
+        time.sleep(held and 0.5)
+        if released:
+            lock.acquire()
+        struck = struck_at(number, lock.release if released else lock.acquire)
+        if (released and lock.locked() and getattr(lock, "_is_owned", lambda: True)()) or (
+            not released and not struck
+        ):
+            lock.release()
+        join([*others, *start(take)])
+        assert got == [True]
+        assert not lock.locked()
+        return struck
+
+    for released in (False, True):
+        places = 0
+        while run(lambda: program(places, released), attentive=True):  # noqa: B023
+            places += 1
+        assert places > 3
 
 
 def spins_on_a_lock(lock: threading.Lock, _: threading.Thread) -> None:

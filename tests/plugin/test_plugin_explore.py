@@ -63,7 +63,10 @@ def collected(result: pytest.RunResult) -> list[str]:
 
 def explored(result: pytest.RunResult) -> tuple[int, ...]:
     """Tests, schedules and distinct schedules of the summary."""
-    pattern = r"(\d+) explored: (\d+) schedules?, (\d+) distinct, in \d+\.\d\d s \(\d+ runs/s\)"
+    pattern = (
+        r"(\d+) explored: (\d+) schedules?, (\d+) distinct, "
+        r"(?:and \d+ runs? to repeat and shrink failures, )?in \d+\.\d\d s \(\d+ runs/s\)"
+    )
     found = re.search(pattern, result.stdout.str())
     assert found is not None, result.stdout.str()
     return tuple(map(int, found.groups()))

@@ -176,3 +176,36 @@ def test_a_test_case_plays_every_scenario(pytester: pytest.Pytester, run_pytest:
         result.stdout.fnmatch_lines_random(
             ["*test_one?calm? PASSED*", "*test_one?cascade? PASSED*", "*test_marked PASSED*"]
         )
+
+
+SEARCHED = """
+import pytest
+import wavetank
+
+@wavetank.explore("calm", schedules=20, backends="asyncio", interrupt=True)
+async def test_interrupted(tank):
+    await tank.fake_llm.call("row", item="row")
+
+@wavetank.explore("calm", schedules=20, backends="asyncio")
+async def test_fails(tank):
+    assert not sum(tank.randomly(0.5) for _ in range(3))
+
+def test_fails_early(fake_llm):
+    raise ValueError
+"""
+
+
+def test_the_line_on_searches_says_what_it_counts(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
+    """The runs that shrink a failure are in the seconds, and not every search may interrupt."""
+    pytester.makepyfile(test_it=SEARCHED)
+    result = run_pytest("--llm-database=none")
+    result.assert_outcomes(passed=1, failed=2)
+    found = re.search(
+        r"2 explored: \d+ schedules, \d+ distinct, (\d+) interrupted of the 20 that may be, "
+        r"and (\d+) runs to repeat and shrink failures, in \d+\.\d\d s \(\d+ runs/s\)",
+        result.stdout.str(),
+    )
+    assert found is not None, result.stdout.str()
+    assert int(found[1])
+    assert int(found[2]) > 1
+    assert lines_of(result, "test_fails_early")[1:] == ["no request reached the fake before the test failed"]

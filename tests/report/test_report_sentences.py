@@ -137,13 +137,14 @@ def test_what_the_passing_run_does_as_well_is_not_accused(lost_wakeup: Run[Any])
     """Requests that come too early in both runs are no cause."""
     early = failure_of("early_reset")
     failed, passing = early.logs()
-    begin = "3 requests were sent while the provider still asked to wait (3 of them were answered)"
-    assert explained(failed)[1].text.startswith(f"{begin}: the first was request ")
-    assert explained(failed, passing)[1].text.startswith(
-        f"{begin}. That is not the cause: the run that passes has "
-    )
-    assert explained(failed, passing)[1].text.endswith(("1 such request too.", " such requests too."))
+    begin = "Also seen: 3 requests were sent while the provider still asked to wait (3 of them were answered)"
+    assert explained(failed)[2].text.startswith(f"{begin}: the first was request ")
+    with_both = explained(failed, passing)[2].text
+    assert with_both.startswith(f"{begin}. That is not the cause: the run that passes has ")
+    assert with_both.endswith(("1 such request too.", " such requests too."))
     assert any("That is not the cause" in line for line in early.report().splitlines()[:4])
+    for lines in (numbered(failed), numbered(failed, passing)):
+        assert [line.partition(" ")[0] for line in lines[:4]] == ["1.", "2.", "Also", "3."]
     assert passing_of((failed, passing)) is passing
     assert passing_of((passing, failed)) is None
     assert passing_of(lost_wakeup.logs()[:1]) is None

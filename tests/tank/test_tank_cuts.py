@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
@@ -356,6 +357,43 @@ def test_threads_of_a_pool_are_used_again(by_main: bool) -> None:
             tank.ledger.complete(row, kept[row])
 
     wavetank.search(main, schedules=n_of(40, 400), interrupt=True, after_interrupt=again).check()
+
+
+@pytest.mark.parametrize("flushed_at", [1, 3, 99])
+def test_what_a_pool_reports_while_it_ends_is_paid_once(flushed_at: int) -> None:
+    """Rows that are reported after the interruption, and kept too late or not at all, fail the test."""
+    kept: dict[str, str] = {}
+
+    def main(tank: Tank) -> None:
+        kept.clear()
+        for row in ROWS:
+            tank.ledger.submit(row)
+        again(tank)
+
+    def again(tank: Tank) -> None:
+        sdk, labels, lock = client(), dict[str, str](), threading.Lock()
+
+        def label(row: str) -> None:
+            text = ask_by_sdk(sdk, row)
+            with lock:
+                labels[row] = text
+                if len(labels) >= flushed_at:
+                    kept.update(labels)
+                    labels.clear()
+            tank.ledger.complete(row, text)
+
+        with ThreadPoolExecutor(2) as pool:
+            for row in ROWS:
+                if row not in kept:
+                    pool.submit(label, row)
+        kept.update(labels)
+
+    run = wavetank.search(main, schedules=n_of(40, 400), interrupt=True, after_interrupt=again).failure
+    assert (run is None) is (flushed_at == 1)
+    if run is not None:
+        story = [each.kind for each in run.events if each.kind in ("interrupted", "completed", "restarted")]
+        assert "completed" in story[story.index("interrupted") : story.index("restarted")]
+        assert "was paid 2 times" in run.verdicts["exactly_once"].summary
 
 
 @on_both

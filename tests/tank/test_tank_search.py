@@ -617,7 +617,10 @@ def test_a_replay_off_its_course(
         wavetank.simulate(depends_on_a_helper, backend=backend, schedule=run.schedule)
     text = str(caught.value)
     assert expected in text
-    assert text.endswith(". If you have changed the code: search again.")
+    assert text.endswith(
+        ". If the code, its input or its environment (variables, versions of packages) has changed: "
+        "search again."
+    )
     assert "differs from run to run" not in text  # it does not: the same schedule repeats by now
 
 
@@ -635,7 +638,7 @@ def test_a_replay_of_a_program_that_differs_from_run_to_run(
     text = str(caught.value)
     assert "Repeated, " in text
     assert "differs from run to run: look for the order of a set" in text
-    assert "If you have changed the code" not in text
+    assert "has changed" not in text
 
 
 def test_a_partial_is_a_program() -> None:

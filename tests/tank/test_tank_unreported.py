@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from wavetank.events import Event
+from wavetank.events import Event, EventKind
 from wavetank.tank.unreported import UnreportedAnswers
 
 TASK = object()
@@ -49,6 +49,32 @@ def test_a_task_that_goes_on_could_keep_its_answer(
         answers.entered(Event(at=2 * SECOND, kind="stalled", since=SECOND))
     answers.delivered(Answer(2, item), task, 2 * SECOND)
     assert noted(answers, notes) == unreported
+
+
+@pytest.mark.parametrize(
+    ("task", "outcome", "unreported"),
+    [
+        (None, None, [1, 2]),  # threads that hand their answers on
+        (None, "completed", [2]),  # reported: it is kept
+        (None, "cancelled", [1, 2]),  # called off, for the next session
+        (TASK, None, [2]),  # a task that lives on had time to keep the first
+    ],
+)
+def test_what_comes_while_the_program_ends_is_judged_alike(
+    task: object, outcome: EventKind | None, unreported: list[int]
+) -> None:
+    """An answer that came after the interruption is unreported, unless it was reported or could be kept."""
+    notes: list[int] = []
+    answers = UnreportedAnswers(lambda _, *, item, request: notes.append(request))  # noqa: ARG005
+    answers.interrupted()
+    answers.delivered(Answer(1, "a"), task, SECOND)
+    if outcome is not None:
+        answers.entered(Event(at=SECOND, kind=outcome, item="a"))
+    answers.delivered(Answer(2, "b"), task, 2 * SECOND)
+    answers.entered(Event(at=3 * SECOND, kind="restarted"))
+    for item in "ab":
+        answers.entered(Event(at=9 * SECOND, kind="arrived", item=item))
+    assert notes == unreported
 
 
 def lines_of_polls(number: int) -> int:

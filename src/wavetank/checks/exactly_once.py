@@ -103,15 +103,17 @@ def _is_cut_short(log: EventLog) -> bool:
 def _once_more(log: EventLog) -> set[str]:
     """The items that a program which was interrupted may pay once more, if it ran again.
 
-    They had no outcome, and no answer that the program could have kept: a request was under way, or its
-    answer had only just come.
+    When it ran again they had no outcome, and no answer that the program could have kept: a request was
+    under way, or its answer had only just come. What it called off while it ended may be done again.
     """
-    cut = next(iter(log.of("interrupted")), None)
-    if cut is None or not log.of("restarted"):
+    sessions = log.of("interrupted", "restarted")
+    if [event.kind for event in sessions[:2]] != ["interrupted", "restarted"]:
         return set()
     events = list(log)
-    before = events[: events.index(cut)]
-    done = {event.item for event in before if event.kind in _OUTCOMES}
+    cut, again = (events.index(event) for event in sessions[:2])
+    before = events[:again]
+    done = {event.item for event in events[:cut] if event.kind in _OUTCOMES}
+    done |= {event.item for event in events[cut:again] if event.kind == "completed"}
     paid = {event.request for event in _payments(log) if event.kind == "delivered"}
     over = {event.request for event in before if event.kind in ("delivered", "left")}
     in_hand = {event.request for event in log.of("unreported")}

@@ -33,6 +33,13 @@ _schedulers: Final[list[Scheduler]] = []
 _early: Final[list[bool]] = []
 """Not empty while locks are ours although no run has begun."""
 _real_lock = threading.Lock
+_AT_ONCE: Final = (False,)
+"""What a real lock's `acquire` is called with, by `map`.
+
+Python looks for signals after a call of a function in C and at the beginning of one of ours, but not where
+a `map` is unpacked: Ctrl-C never strikes between acquiring a lock and knowing that it is acquired.
+"""
+
 _BUILT_ON_LOCKS: Final = frozenset(
     module.__file__ for module in (threading, queue, concurrent.futures.thread, concurrent.futures._base)
 )
@@ -99,44 +106,70 @@ def _may_switch_for_program() -> None:
 class BatonLock:
     """A lock that lets the run's other threads go on while one of them waits for it."""
 
-    __slots__ = ("__weakref__", "_lock", "_waiting")
+    __slots__ = ("__weakref__", "_holder", "_lock", "_waiting")
 
     def __init__(self) -> None:
         self._lock = _real_lock()
+        self._holder = 0
+        """The thread that has acquired it, if that was during a run."""
         self._waiting: deque[tuple[Scheduler, RunThread]] = deque()
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         refused = timeout != -1 and (not blocking or timeout < 0)
         _may_switch_for_program()
-        if not refused and self._lock.acquire(False):
-            self._note()
-            return True
+        taken = False
+        try:
+            if not refused:
+                (taken,) = map(self._lock.acquire, _AT_ONCE)
+            if not taken:
+                taken = self._later(blocking, timeout, refused)
+            if taken:
+                self._note()
+            return taken
+        except BaseException:
+            if taken:  # Ctrl-C has struck since: the caller does not have it
+                self._lock.release()
+                self._released()
+            raise
+
+    def _later(self, blocking: bool, timeout: float, refused: bool) -> bool:
+        """Acquire it when another has released it, if that is to be waited for."""
         scheduler = _scheduler_here()
+        if scheduler is None and blocking and timeout < 0 and self._is_left_behind():
+            return True
         if refused or scheduler is None:
-            return self._lock.acquire(blocking, timeout)  # raises what a real lock raises
+            (taken,) = map(self._lock.acquire, (blocking,), (timeout,))  # raises what a real lock raises
+            return taken
         if not blocking or timeout == 0:
             scheduler.asked_in_vain()
-            return self._lock.acquire(False)
+            (taken,) = map(self._lock.acquire, _AT_ONCE)
+            return taken
         until = None if timeout < 0 else scheduler.timers.now() + after_delay(timeout)
         return self._wait(scheduler, until)
+
+    def _is_left_behind(self) -> bool:
+        """Whether this thread has held it since a run that is over, so that a wait for it would never end.
+
+        Ctrl-C may strike at the very beginning of `__exit__`, before anything is released.
+        """
+        return not _schedulers and self._holder == threading.get_ident()
 
     def _wait(self, scheduler: Scheduler, until: int | None) -> bool:
         entry = (scheduler, scheduler.here())
         while True:
-            self._waiting.append(entry)
             try:
+                self._waiting.append(entry)
                 in_time = scheduler.wait(self._described, until=until)
             finally:
                 if entry in self._waiting:
                     self._waiting.remove(entry)
-            if self._lock.acquire(False):
-                self._note()
-                return True
-            if not in_time:
-                return False
+            (taken,) = map(self._lock.acquire, _AT_ONCE)
+            if taken or not in_time:
+                return taken
 
     def _note(self) -> None:
-        """Take note of who has acquired it, in a run that is to be reported on."""
+        """Take note of who has acquired it: in the lock, and for the report of a run."""
+        self._holder = threading.get_ident() if _schedulers else 0
         scheduler = _schedulers[-1] if _schedulers else None
         if scheduler is None or not scheduler.witness.attentive or not scheduler.is_mine():
             return
@@ -150,11 +183,15 @@ class BatonLock:
 
     def release(self) -> None:
         self._lock.release()
+        self._released()
+        _may_switch_for_program()
+
+    def _released(self) -> None:
+        """Let the first one that waits for it go on."""
         forget_one(self)
         if self._waiting:
             scheduler, thread = self._waiting.popleft()
             scheduler.wake(thread)
-        _may_switch_for_program()
 
     def locked(self) -> bool:
         return self._lock.locked()
@@ -198,10 +235,17 @@ class BatonRLock:
     def release(self) -> None:
         if self._owner != threading.get_ident():
             raise RuntimeError("cannot release un-acquired lock")
-        self._count -= 1
-        if not self._count:
-            self._owner = None
-            self._lock.release()
+        if self._count > 1:
+            self._count -= 1
+        else:
+            self._free()
+
+    def _free(self) -> None:
+        # Ctrl-C cannot strike between these two lines: a lock without an owner would be held for ever.
+        self._owner, self._count = None, 0
+        self._lock._lock.release()
+        self._lock._released()
+        _may_switch_for_program()
 
     def __exit__(self, *args: object) -> None:
         self.release()
@@ -218,8 +262,8 @@ class BatonRLock:
     def _release_save(self) -> tuple[int, int]:
         if not self._count or self._owner is None:
             raise RuntimeError("cannot release un-acquired lock")
-        saved, self._count, self._owner = (self._count, self._owner), 0, None
-        self._lock.release()
+        saved = (self._count, self._owner)
+        self._free()
         return saved
 
     def _acquire_restore(self, saved: tuple[int, int]) -> None:

@@ -119,7 +119,8 @@ def _of_one(test: _Test, *, full: bool) -> Iterator[str]:
     if facts["not_met"] and facts["asked"]:
         yield f"{test.nodeid}: in {facts['scenario']}, {facts['not_met']}: {_SAYS_NOTHING}"
     elif facts["asked"] and not facts["requests"]:
-        yield f"{test.nodeid}: no request reached the fake"
+        before = " before the test failed" if test.outcome == "failed" else ""
+        yield f"{test.nodeid}: no request reached the fake{before}"
     if facts["unserved"]:
         paths = ", ".join(dict.fromkeys(facts["unserved"]))
         yield f"{test.nodeid}: wavetank doesn't serve {paths}"
@@ -164,11 +165,12 @@ def search_lines(searches: list[_Test], *, full: bool) -> Iterator[str]:
         return
     all_facts = [test.facts for test in searches]
     runs, seconds = _total(all_facts, "schedules"), sum(facts["seconds"] for facts in all_facts)
-    made = runs + _total(all_facts, "after")
-    speed = f" ({made / seconds:.0f} runs/s)" if seconds else ""
+    after = _total(all_facts, "after")
+    speed = f" ({(runs + after) / seconds:.0f} runs/s)" if seconds else ""
+    more = f"and {counted(after, 'run')} to repeat and shrink failures, " if after else ""
     yield (
         f"{len(searches)} explored: {counted(runs, 'schedule')}, {_total(all_facts, 'distinct')} distinct, "
-        f"{_interrupted(all_facts)}in {seconds:.2f} s{speed}"
+        f"{_interrupted(all_facts, runs)}{more}in {seconds:.2f} s{speed}"
     )
     kept = [test for test in searches if test.facts["kept"]]
     if kept:
@@ -181,10 +183,14 @@ def search_lines(searches: list[_Test], *, full: bool) -> Iterator[str]:
     yield from _seen([test for test in searches if test.facts["seen"]], full=full)
 
 
-def _interrupted(all_facts: list[dict[str, Any]]) -> str:
+def _interrupted(all_facts: list[dict[str, Any]], runs: int) -> str:
     """How many schedules of the searches that interrupt the program did so; nothing without such a search."""
-    asked = _total(all_facts, "interruptible")
-    return f"{_total(all_facts, 'interrupted')} of {asked} interrupted, " if asked else ""
+    asked, count = _total(all_facts, "interruptible"), _total(all_facts, "interrupted")
+    if not asked:
+        return ""
+    if asked < runs:
+        return f"{count} interrupted of the {asked} that may be, "
+    return f"{count} of {asked} interrupted, "
 
 
 def _of_one_search(test: _Test, *, full: bool) -> Iterator[str]:

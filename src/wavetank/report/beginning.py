@@ -27,6 +27,10 @@ from .verdicts import failures, how_it_ended, verdicts
 from .waited_for import it_is
 
 _FOR_TASKS: Final = ("waits for all of", "waits for task", "waits in TaskGroup", "waits in Nursery")
+_ABOUT_WAITS: Final = ("retry_after", "shared_pause", "no_storm", "no_herd", "request_rate")
+"""Checks that fail by when requests are sent."""
+
+_ALSO_SEEN: Final = "Also seen: "
 _FAULTS: Final[dict[FaultKind, str]] = {
     "connection-refused": "the client could not connect",
     "dns-failure": "the name of the host was not found",
@@ -164,7 +168,8 @@ def _repeats(log: EventLog, passing: EventLog | None) -> Iterator[Sentence]:
     repeats = [one for one in found if one.again is not None and one.outcome == "refused"]
     if early:
         also = () if passing is None else [one for one in requests(passing) if one.early_by]
-        yield _too_early(found, early, len(also))
+        beside = bool(also) if passing is not None else not _is_about_waits(log)
+        yield _too_early(found, early, len(also), beside=beside)
     elif unheeded := tuple(left_unread(log)):
         yield from unheeded
     elif repeats:
@@ -175,6 +180,14 @@ def _repeats(log: EventLog, passing: EventLog | None) -> Iterator[Sentence]:
         yield Sentence("No refused request was sent again.")
     else:
         yield from _longest_wait(log)
+
+
+def _is_about_waits(log: EventLog) -> bool:
+    """Whether requests that came too early may be what went wrong, as far as the log of one run says."""
+    hang = kind_of_hang(log)
+    if hang is not None or how_it_ended(log) == "passed":
+        return hang != "deadlock"
+    return any(verdict.name in _ABOUT_WAITS for verdict in failures(log))
 
 
 def _left(found: Sequence[Request]) -> Sentence:
@@ -188,20 +201,22 @@ def _left(found: Sequence[Request]) -> Sentence:
     return Sentence(text, first.over, first.number)
 
 
-def _too_early(found: Sequence[Request], early: Sequence[Request], also: int) -> Sentence:
+def _too_early(found: Sequence[Request], early: Sequence[Request], also: int, *, beside: bool) -> Sentence:
     first = early[0]
     answered = sum(one.outcome == "answered" for one in early)
     begin = f"{were(len(early), 'request')} sent while the provider still asked to wait"
+    begin = f"{_ALSO_SEEN}{begin}" if beside else begin
     begin += f" ({answered} of them {'was' if answered == 1 else 'were'} answered)" if answered else ""
     if also:
         such = "1 such request" if also == 1 else f"{also} such requests"
-        return Sentence(f"{begin}. That is not the cause: the run that passes has {such} too.")
+        text = f"{begin}. That is not the cause: the run that passes has {such} too."
+        return Sentence(text, beside=beside)
     text = (
         f"{begin}: the first was request "
         f"{first.number}{for_item(first.item)}{by_task(first)}{_at(first.place)}, sent "
         f"{format_duration(first.early_by)} too early after the refusal of {_refused(found, first)}."
     )
-    return Sentence(text, first.sent, first.number)
+    return Sentence(text, first.sent, first.number, beside)
 
 
 def _refused(found: Sequence[Request], early: Request) -> str:

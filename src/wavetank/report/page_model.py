@@ -187,7 +187,7 @@ def _heading(log: EventLog, passing: EventLog | None) -> dict[str, Any]:
         ],
         "found": notes.found if notes is not None else (),
         "replay": notes.replay if notes is not None else "",
-        "sentences": [[each.text, each.at, each.request] for each in explained(log, passing)],
+        "sentences": [[each.text, each.at, each.request, each.beside] for each in explained(log, passing)],
         "verdicts": [[each.name, each.passed, each.summary, each.evidence] for each in verdicts(log)],
         "traced": (*map(str, waited_for(log)), *traced(log)),
     }

@@ -15,11 +15,15 @@ from .requests import Request
 @final
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A sentence, and the instant and the request that it is about, if it is about one."""
+    """A sentence, and the instant and the request that it is about, if it is about one.
+
+    What is `beside` the story is worth a look, and not known to have to do with what went wrong.
+    """
 
     text: str
     at: int | None = None
     request: int | None = None
+    beside: bool = False
 
 
 _DIGITS: Final = 4

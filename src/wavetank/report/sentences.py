@@ -7,6 +7,8 @@ the rest. A report of a failure begins with these three.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import count
 from typing import Final
 
 from ..events import EventLog
@@ -38,7 +40,8 @@ _REST: Final = (
 
 def explained(log: EventLog, passing: EventLog | None = None) -> tuple[Sentence, ...]:
     """At most ten sentences on what happened; `passing` is the log of the nearest run that passes."""
-    first = (*beginning.trouble(log), *beginning.waiting(log, passing), *beginning.wrong(log))
+    first = [*beginning.trouble(log), *beginning.waiting(log, passing), *beginning.wrong(log)]
+    first.sort(key=lambda each: each.beside)
     found = tuple(dict.fromkeys((*first, *(each for part in _REST for each in part(log)))))
     return tuple(_shortened(each) for each in found[:_MOST])
 
@@ -51,10 +54,14 @@ def where_it_went_wrong(log: EventLog) -> int | None:
 def numbered(log: EventLog, passing: EventLog | None = None) -> list[str]:
     """The sentences as lines with their numbers; a failure report begins with the `FIRST` of them.
 
-    Times are rounded for reading; the events and the page have them to the nanosecond.
+    What is beside the story has no number. Times are rounded for reading; the events and the page have them
+    to the nanosecond.
     """
-    sentences = explained(log, passing)
-    return [f"{number}. {rounded(each.text)}" for number, each in enumerate(sentences, start=1)]
+    number = count(1)
+    return [
+        rounded(each.text if each.beside else f"{next(number)}. {each.text}")
+        for each in explained(log, passing)
+    ]
 
 
 def passing_of(logs: Sequence[EventLog]) -> EventLog | None:
@@ -67,4 +74,4 @@ def passing_of(logs: Sequence[EventLog]) -> EventLog | None:
 def _shortened(sentence: Sentence) -> Sentence:
     if len(sentence.text) <= _LONGEST:
         return sentence
-    return Sentence(f"{sentence.text[:_LONGEST].rstrip()}…", sentence.at, sentence.request)
+    return replace(sentence, text=f"{sentence.text[:_LONGEST].rstrip()}…")

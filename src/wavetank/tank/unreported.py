@@ -1,7 +1,8 @@
 """Answers that reached a task which was cancelled before it could report their item.
 
 A program that asks again then, as after a time-out around call and save, has paid twice
-and is not wrong: the log says so. An interruption stops the whole program, also the threads.
+and is not wrong: the log says so. An interruption stops the whole program, also the threads, which may
+have further answers until they come to their end.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ class UnreportedAnswers:
         self._could_be_kept: set[int] = set()
         """The requests whose answers the program has had time to keep."""
         self._stalled = 0
+        self._is_ending = False
+        """Whether the program was interrupted, and what it has left comes to its end."""
 
     def delivered(self, record: Answered, task: Hashable | None, now: int) -> None:
         """A success has reached its client, which runs now: a task, or what stands for the main thread."""
@@ -78,8 +81,18 @@ class UnreportedAnswers:
 
     def interrupted(self) -> None:
         """The whole program is interrupted; what it had time to keep is its own affair."""
+        self._is_ending = True
+        self._give_up()
+
+    def _restarted(self) -> None:
+        """The program runs again: what else its first session had no time to keep is lost by now."""
+        self._is_ending = False
+        self._give_up()
+
+    def _give_up(self) -> None:
         for item, answers in self._open.items():
-            self._interrupted[item] = [number for number in answers if number not in self._could_be_kept]
+            lost = [number for number in answers if number not in self._could_be_kept]
+            self._interrupted.setdefault(item, []).extend(lost)
         self._open.clear()
 
     def entered(self, event: Event) -> None:
@@ -90,11 +103,15 @@ class UnreportedAnswers:
                 self._note("unreported", item=event.item, request=number)
         elif event.kind == "stalled" and event.since is not None:
             self._stalled += event.at - event.since
-        elif event.kind in _OUTCOMES:
+        elif event.kind == "restarted":
+            self._restarted()
+        elif event.kind == "completed":
+            for answers in (self._open, self._cut, self._interrupted):
+                answers.pop(item, None)
+        elif event.kind in _OUTCOMES and not self._is_ending:
+            # A program that ends may call off what it will do in its next session.
             self._open.pop(item, None)
             self._cut.pop(item, None)
-            if event.kind == "completed":  # a program may call off what it will do in its next session
-                self._interrupted.pop(item, None)
 
     def __repr__(self) -> str:
         return f"<UnreportedAnswers [{len(self._open)} open, {len(self._cut)} cut]>"

@@ -50,9 +50,10 @@ function heading(run, parent, level) {
   if (run.replay) repeatLine(run, parent);
 }
 function sentences(run, parent, from, to) {
-  const list = element("ol", { class: "sentences", parent, start: from + 1 });
-  for (const [text, at, request] of run.sentences.slice(from, to)) {
-    const line = linked(element("li", { parent: list }), run, text);
+  const before = run.sentences.slice(0, from).filter(([, , , beside]) => !beside);
+  const list = element("ol", { class: "sentences", parent, start: before.length + 1 });
+  for (const [text, at, request, beside] of run.sentences.slice(from, to)) {
+    const line = linked(element("li", { class: beside ? "beside" : "", parent: list }), run, text);
     if (at === null && request === null) continue;
     line.append(" ");
     element("button", { class: "link", type: "button", text: "show", parent: line }).onclick =

@@ -129,7 +129,8 @@ def on_course(trials: TrialMaker, schedule: Schedule, *, twice: bool = True) -> 
         return trial
     differs = _first_difference(trial, _replayed(trials, schedule)) if twice else None
     why = (
-        "If you have changed the code: search again"
+        "If the code, its input or its environment (variables, versions of packages) has changed: "
+        "search again"
         if differs is None
         else f"Repeated, {differs}.\n{_CAUSES}"
     )
