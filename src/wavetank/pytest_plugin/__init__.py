@@ -122,10 +122,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     ours = any(hasattr(report, FACTS) or hasattr(report, SEARCHES) for report in reports)
     config = terminalreporter.config
     counted = bool(config.getoption("--llm-scenario") or autouse.rule(config).on)
-    if ours or counted:
+    begun = sys.modules.get(f"{__name__}.under_way")
+    interrupted = config.stash.get(begun.UNDER_WAY, None) if begun is not None else None
+    if ours or counted or interrupted is not None:
         from .summary import write_summary
 
-        write_summary(terminalreporter, reports, counted=counted)
+        write_summary(terminalreporter, reports, counted=counted, interrupted=interrupted)
 
 
 # -- which tests ---------------------------------------------------------------------------------
@@ -414,7 +416,9 @@ def pytest_runtest_makereport(
     explored = call.when == "call" and SEARCH in getattr(item, "fixturenames", ())
     if explored:
         from .search_results import name_properties, note_search
+        from .under_way import over
 
+        over(item.config)
         name_properties(item)
     report = yield
     if explored:

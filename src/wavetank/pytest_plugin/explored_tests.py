@@ -17,7 +17,7 @@ from ..sim.origin import set_project
 from ..sim.token import THREADS, Schedule, TokenError
 from ..tank.expectations import Value
 from ..tank.runs.finished_run import Run
-from ..tank.runs.run_options import ONLY_FOR_SEARCHES, SearchOptions
+from ..tank.runs.run_options import DEFAULT_SCHEDULES, ONLY_FOR_SEARCHES, SearchOptions
 from ..tank.runs.simulate import simulate
 from ..tank.search.explore import BACKEND, MARK, Explored
 from ..tank.search.kept_schedule import failing_again, within
@@ -29,6 +29,7 @@ from .kept_failures import KeptFailures
 from .search_jobs import AUTO, jobs_for
 from .search_results import RESULTS, Made
 from .search_settings import NAMES, setting_for
+from .under_way import watched
 
 SEARCHER: Final[pytest.StashKey[Callable[..., Result[Any]]]] = pytest.StashKey()
 """Set on a test whose searches are made by something else than `wavetank.search`: a campaign."""
@@ -120,7 +121,7 @@ class Search:
             return self._searched(main, scenario, wanted, lambda made: f"{command} --llm-replay={made}")
         if _of_another_backend(token, wanted.get("backend", "asyncio")):
             return _NOT_RUN
-        for needless in ("seed", *ONLY_FOR_SEARCHES):
+        for needless in ("seed", "watch", "watch_failure", *ONLY_FOR_SEARCHES):
             wanted.pop(needless, None)
         run = simulate(main, scenario, schedule=token, **wanted)
         return Result.of_one(run, f"{command} --llm-replay={token}")
@@ -143,6 +144,8 @@ class Search:
         if run is not None:
             result = Result.of_kept(run)
         else:
+            if searcher is search:
+                wanted = watched(self._item, wanted, DEFAULT_SCHEDULES)
             result = searcher(main, scenario, replay=replay, jobs=jobs, **wanted)
             result = replace(result, one_process=result.one_process or why_one)
         if kept is not None and result.failure is not None and result.failure.schedule:
@@ -164,7 +167,7 @@ class Search:
         replay: Callable[[str], str],
     ) -> Run[Any] | None:
         """The first of the kept failures that still fails; those that do not are dropped."""
-        wanted = {name: value for name, value in wanted.items() if name != "watch"}
+        wanted = {name: value for name, value in wanted.items() if not name.startswith("watch")}
         searched = SearchOptions(**wanted)
         for token, schedule in kept.schedules():
             if not within(schedule, searched.level):
