@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Final, final
@@ -16,11 +17,12 @@ from ..sim.fingerprint import is_coroutine_function
 from ..sim.origin import set_project
 from ..sim.token import THREADS, Schedule, TokenError
 from ..tank.expectations import Value
+from ..tank.failure import Diverged
 from ..tank.runs.finished_run import Run
 from ..tank.runs.run_options import DEFAULT_SCHEDULES, ONLY_FOR_SEARCHES, SearchOptions
 from ..tank.runs.simulate import simulate
 from ..tank.search.explore import BACKEND, MARK, Explored
-from ..tank.search.kept_schedule import failing_again, within
+from ..tank.search.kept_schedule import belongs, failing_again, within
 from ..tank.search.search import Result, search
 from ..tank.tank import Tank
 from . import fresh_process as fresh
@@ -62,6 +64,8 @@ class Search:
         self._made = item.stash.setdefault(RESULTS, [])
         self._number = 0
         """How many searches this test has begun."""
+        self._fixed = 0
+        """How many failures that were kept pass now, of the last search."""
 
     def __call__(self, main: Callable[[Tank], Any], **given: Any) -> Result[Any]:
         """Search schedules of `main(tank)`, or repeat the one that `--llm-replay` names.
@@ -91,6 +95,7 @@ class Search:
         token = options.given(self._item.config, "replay")
         seed = _seed_of(token) if token else wanted.get("seed", 0)
         self._number += 1
+        self._fixed = 0
         result = self._result(main, scenario, wanted, per_test.replay_command(self._item, name))
         if explored is not None and fresh.wanted() and not token:
             result = self._made_sure(result, name)
@@ -101,6 +106,7 @@ class Search:
                 seed=seed,
                 backend=result.backend or backend,
                 kept=self._kept(name, scenario),
+                fixed=self._fixed,
             )
         )
         return result
@@ -172,7 +178,11 @@ class Search:
         for token, schedule in kept.schedules():
             if not within(schedule, searched.level):
                 continue
-            run = failing_again(main, scenario, searched, schedule, replay)
+            run: Run[Any] | None = None
+            if belongs(schedule, scenario, searched):
+                with suppress(Diverged):
+                    run = failing_again(main, scenario, searched, schedule, replay)
+                    self._fixed += run is None
             if run is None or run.schedule != token:
                 kept.drop(token)
             if run is not None:

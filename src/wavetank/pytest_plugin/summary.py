@@ -209,6 +209,10 @@ def _of_one_search(test: _Test, *, full: bool) -> Iterator[str]:
         )
     if full and facts["kept"]:
         yield f"{nodeid}: kept to {facts['kept']}, which the test itself names"
+    if facts["fixed"]:
+        fixed = facts["fixed"]
+        which = "the failure that was kept passes" if fixed == 1 else f"{fixed} failures that were kept pass"
+        yield f"{nodeid}: {which} now; tried before the search, and forgotten"
     if facts["proved"]:
         yield f"{nodeid}: {facts['proved']}"
     if facts["unmet"]:
