@@ -17,6 +17,8 @@ from . import autouse, options, per_test, refusals, search_settings
 from .options import FACTS, SEARCHES
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ..tank.failure import CheckFailed
     from ..tank.fake_llm import FakeLLM
     from ..tank.hosted_world import Hosted
@@ -131,6 +133,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 # -- which tests ---------------------------------------------------------------------------------
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leave out what `wavetank rehearse --sandbox` has copied, unless it is named on the command line."""
+    if not collection_path.is_dir():
+        return None
+    from ..rehearsal.sandbox import OF_A_SANDBOX
+
+    return True if (collection_path / OF_A_SANDBOX).is_file() else None
 
 
 @pytest.hookimpl(trylast=True)
