@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -41,7 +42,8 @@ async def batch(tank: Tank, ask: Ask) -> None:
         async for item in receive:
             try:
                 tank.ledger.complete(item, await ask(tank, item))
-            except (openai.APIError, ProviderError) as error:
+            except (openai.APIError, ProviderError, json.JSONDecodeError) as error:
+                # The SDK raises the parser's error for an answer that was cut.
                 tank.ledger.fail(item, error)
 
     async with receive, anyio.create_task_group() as group:
@@ -84,6 +86,9 @@ async def through_the_sdk(tank: Tank) -> None:
                 messages=[{"role": "user", "content": f"do {item}"}],
                 extra_headers={"x-wavetank-item": item},
             )
+            # The SDK raises nothing for an error inside a 200.
+            if not answer.choices:
+                raise ProviderError("an answer without a choice", status=200)
             return answer.choices[0].message.content or ""
 
         await batch(tank, ask)

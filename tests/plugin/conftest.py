@@ -21,6 +21,10 @@ from ..forked import fork_them as fork_them
 for module in pkgutil.walk_packages(wavetank.__path__, "wavetank."):
     import_module(module.name)
 
+# When this is imported, as by litellm, it takes the place of the finder of `importlib.metadata` for good.
+# A run of pytest in this process takes back what was added to `sys.meta_path`, and no package would be found.
+import_module("importlib_metadata")
+
 # It comes with an SDK, and takes more than a second to load in each run.
 LEFT_OUT = ("-p", "no:langsmith_plugin")
 

@@ -7,6 +7,7 @@ import shutil
 import textwrap
 from collections.abc import Callable, Iterator
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -215,3 +216,17 @@ def test_the_resume_page_finds_what_it_says(
         consecutive=False,
     )
     assert "item 'row-1' was paid 2 times" in page.read_text("utf-8")
+
+
+def test_what_a_run_imports_takes_no_packages_away(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
+    """A package that replaces the finder of installed packages leaves this process as it was."""
+    pytester.makepyfile(
+        """
+        import importlib_metadata
+
+        def test_it():
+            assert importlib_metadata.version("pluggy")
+        """
+    )
+    run_pytest().assert_outcomes(passed=1)
+    assert version("pluggy")

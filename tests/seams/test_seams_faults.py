@@ -62,6 +62,9 @@ RAISED: dict[FaultKind, type[wavetank.ProviderError] | None] = {
 }
 """The error of a direct call; the other kinds cannot be read."""
 
+UNCONNECTED = ("connection-refused", "dns-failure", "connect-timeout", "bad-certificate")
+"""No connection is made."""
+
 SPOILED = (
     "malformed-chunk",
     "truncated-json",
@@ -152,6 +155,8 @@ def test_a_direct_call_raises_what_fits(kind: FaultKind, backend: str) -> None:
     assert run.verdicts["exercised"].passed is True
     expected = RAISED.get(kind, wavetank.MalformedAnswer)
     assert type(run.error) is (expected or type(None))
+    # As from an HTTP client: a program reads there that no request was made.
+    assert isinstance(run.error and run.error.__cause__, OSError) is (kind in UNCONNECTED)
 
 
 @pytest.mark.parametrize(

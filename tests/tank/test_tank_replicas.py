@@ -6,6 +6,7 @@ import asyncio
 import builtins
 import gc
 import importlib
+import socket
 import sys
 import threading
 import time
@@ -21,6 +22,7 @@ import httpx2
 import pytest
 
 from wavetank import ReplicaCrashed, Run, Tank, load_scenario, search, simulate
+from wavetank.scenario import Fault, Scenario
 from wavetank.tank.real_world import RealWorld
 
 both_backends = pytest.mark.parametrize("backend", ["asyncio", "trio"])
@@ -376,6 +378,32 @@ def test_a_replica_may_crash_itself(backend: str) -> None:
 
     checked(main, backend)
     assert ran == ["rest of the step"]
+
+
+@both_backends
+def test_a_crash_closes_a_socket_that_could_not_connect(backend: str) -> None:
+    """Else it warns when it is collected: trio lets others run before it closes such a socket."""
+    made: list[socket.socket] = []
+
+    async def main(tank: Tank) -> None:
+        async def program() -> None:
+            one, other = socket.socket(), socket.socket()
+            made.extend((one, other))
+            for each in made:
+                with pytest.raises(ConnectionRefusedError):
+                    each.connect(("api.openai.com", 443))
+            other.close()
+            await anyio.sleep(10)
+
+        replica = tank.replica("one")
+        replica.start(program)
+        await anyio.sleep(1)
+        assert [each.fileno() >= 0 for each in made] == [True, False]
+        replica.crash()
+
+    refusing = Scenario(fault=(Fault(kind="connection-refused", times=2),))
+    simulate(main, refusing, backend=backend, checks=()).check()
+    assert [each.fileno() for each in made] == [-1, -1]
 
 
 def test_threads_of_a_crashed_replica_stand_still() -> None:

@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from ..sim.errors import RealInputOutput
 from ..sim.refused_io import LEAVE_OUT
-from ..sim.virtual_files import NETWORKS, add_virtual_file, virtual_end_of
+from ..sim.virtual_files import NETWORKS, add_unconnected, add_virtual_file, virtual_end_of
 from .attributes import replaced
 from .imported_names import ImportedNames
 from .imports import on_import
@@ -180,7 +180,11 @@ def _end_at(one: socket.socket, address: Any) -> End | None:
         return None
     if virtual_end_of(one) is not None:
         raise OSError(errno.EISCONN, os.strerror(errno.EISCONN))
-    end = _networks[-1].connect(one, address)
+    try:
+        end = _networks[-1].connect(one, address)
+    except OSError:
+        add_unconnected(one)
+        raise
     if end is not None:
         add_virtual_file(one, end)
         end.signal_on(one.fileno())

@@ -84,8 +84,10 @@ async def answered(desk: Desk, request: Request) -> Success:
         ProviderError: the subclass that fits the refusal or fault.
     """
     desk.admit()
-    if desk.refuses_connection():
-        raise ConnectionLost("the provider refused the connection", status=0)
+    try:
+        desk.connect("")
+    except OSError as error:
+        raise ConnectionLost(error.strerror or str(error), status=0) from error
     sent, origin = desk.clock.now(), desk.origin()
     ended = desk.waits.event()
     replies: list[Reply] = []

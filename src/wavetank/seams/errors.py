@@ -57,7 +57,10 @@ class ServerError(ProviderError):
 
 @final
 class ConnectionLost(ProviderError):
-    """The connection broke before the answer was whole; `status` is 0."""
+    """The connection broke before the answer was whole; `status` is 0.
+
+    If none was made, its cause is the `OSError` that says so.
+    """
 
     usual_status = 0
 

@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-from .processes import Process
+from .processes import Process, current_process
 
 
 class VirtualFile(Protocol):
@@ -35,11 +35,20 @@ NETWORKS: Final[list[Any]] = []
 
 _files: Final[dict[int, tuple[weakref.ref[Any], Any]]] = {}
 
+_unconnected: Final[weakref.WeakKeyDictionary[Any, Process]] = weakref.WeakKeyDictionary()
+"""Sockets that failed to connect, and whose they are: trio lets others run before it closes one."""
+
 
 def add_virtual_file(socket: Any, file: VirtualFile) -> None:
     """Let `file` be what `socket` and its descriptor stand for, as long as the descriptor is open."""
     descriptor = socket.fileno()
     _files[descriptor] = weakref.ref(socket, lambda gone: _lost(descriptor, gone)), file
+
+
+def add_unconnected(socket: Any) -> None:
+    """A connection of `socket` failed at once; its program is about to close it, or to try again."""
+    if (process := current_process.get()) is not None:
+        _unconnected[socket] = process
 
 
 def forget_virtual_file(socket: Any) -> Any:
@@ -60,6 +69,9 @@ def close_files_of(process: Process) -> None:
     for reference, file in [*_files.values()]:
         socket = reference()
         if socket is not None and file.process is process:
+            os.close(socket.detach())
+    for socket, owner in [*_unconnected.items()]:
+        if owner is process and socket.fileno() >= 0:
             os.close(socket.detach())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from datetime import timedelta, timezone
 from typing import Any
 
 import anthropic
@@ -374,6 +375,32 @@ def test_the_wait_in_a_refusals_own_sentence(message: str, seconds: float | None
     assert classify(error).retry_after_seconds == seconds
     stated = openai_error(429, {"message": message}, {"retry-after": "3"})
     assert classify(stated).retry_after_seconds == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("You've hit your limit \u00b7 resets 4:11pm (America/Los_Angeles)\n", 660.0),
+        ("Your limit resets at 1:10 am", 600.0),
+        ("Too many requests, please try again in 30 seconds.", 30.0),
+        ("<html><body>Try again in 30 seconds</body></html>", None),
+        ("429 Too Many Requests", None),
+    ],
+)
+@pytest.mark.parametrize("where", ["response", "body"])
+def test_the_wait_in_a_refusal_that_is_no_json(text: str, seconds: float | None, where: str) -> None:
+    """It is read from a line of text, also as a clock time; a page states nothing."""
+    places: dict[str, Any] = {"response": {"response": Response(429, text=text)}, "body": {"body": text}}
+    error = ClientError(status_code=429, **places[where])
+    failure = classify(error, now=1_767_225_600, tz=timezone(timedelta(hours=1)))
+    assert (failure.kind, failure.retry_after_seconds) == ("rate-limited", seconds)
+    assert isinstance(failure.retry_after_seconds, UntilInstant) is ("resets" in text)
+
+
+def test_the_text_of_an_answer_is_no_refusal() -> None:
+    """An error that belongs to a status of success may hold what a model wrote."""
+    failure = classify(ClientError(response=Response(200, text="Please try again in 30 seconds.")))
+    assert (failure.kind, failure.retry_after_seconds) == ("transient", None)
 
 
 def test_a_request_above_the_whole_limit_is_too_large() -> None:

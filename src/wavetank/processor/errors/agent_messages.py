@@ -114,10 +114,8 @@ def _limit(verdict: Verdict, name: str, message: Sequence[str], now: float, tz: 
     for text in message:
         if (wait := wait_in_words(text)) is not None:
             return AgentLimit(verdict, _with_reset(name, wait, now, tz), wait)
-        if when := _WHEN.search(text):
-            resets = reset_moment(when[1] or when[2], now=now, tz=tz)
-            if resets is not None:
-                return _until(verdict, name, resets, now, tz)
+        if (resets := reset_in_words(text, now=now, tz=tz)) is not None:
+            return _until(verdict, name, resets, now, tz)
     return AgentLimit(verdict, name)
 
 
@@ -135,6 +133,16 @@ def wait_in_words(text: str) -> float | None:
     """
     found = _RETRY_AFTER.search(text)
     return None if found is None else seconds_of(found[1].strip().rstrip("."))
+
+
+def reset_in_words(text: str, *, now: float, tz: tzinfo = UTC) -> datetime | None:
+    """When a limit resets, in a sentence such as `Your limit resets 4pm`, or `None`.
+
+    >>> reset_in_words("Your limit resets 4pm (UTC)", now=1_767_225_600).isoformat()
+    '2026-01-01T16:00:00+00:00'
+    """
+    when = _WHEN.search(text)
+    return None if when is None else reset_moment(when[1] or when[2], now=now, tz=tz)
 
 
 def _with_reset(name: str, wait: float | None, now: float, tz: tzinfo) -> str:

@@ -22,6 +22,7 @@ from .rate_headers import rate_info
 from .request_failure import Failure, FailureKind
 from .reset_times import RESETS, clock_text, finite
 from .stated_wait import stated_wait
+from .unreadable import causes_of, is_unreadable
 
 # Quota and billing: OpenAI (help centre, 2026 billing codes), Anthropic (error.type and
 # error.details.error_code), Codex, Gemini CLI. Some are sent as 429, but waiting does not help.
@@ -127,9 +128,6 @@ _NO_ROUTE: Final = (
     errno.ENETDOWN,
     errno.EHOSTDOWN,
 )
-_CAUSES_FOLLOWED: Final = 5
-"""SDKs wrap the error of their HTTP client, and that the error of the socket: three or four levels."""
-
 # Raised when a pool lost a worker: concurrent.futures (joblib and loky use its classes) and anyio.
 _DEAD_WORKER_CLASSES: Final = ("BrokenExecutor", "BrokenWorkerProcess", "BrokenWorkerInterpreter")
 
@@ -186,7 +184,7 @@ def classify(error: BaseException, *, now: float | None = None, tz: tzinfo = UTC
     if isinstance(code := read_attribute(cause, "returncode"), int):
         return _classify_process(error, cause, code, now, tz)
     fields = read_error_fields(cause)
-    wait = _wait(cause, fields, now)
+    wait = _wait(cause, fields, now, tz)
     info, source = rate_info(fields.headers, now=now), f"exception {type(cause).__name__}"
     if (used_up := _used_up(cause, fields)) is not None:
         # With a quota of 0, the stated wait belongs to another limit.
@@ -292,22 +290,17 @@ def _kind_of_other_error(error: BaseException, fields: ErrorFields) -> FailureKi
             name.endswith(_CONNECTION_CLASSES) for name in fields.classes
         )
         lost |= _first(fields.classes, _DEAD_WORKER_CLASSES) is not None
-        retryable = lost or _first(fields.codes, TRANSIENT_CODES) is not None
+        retryable = lost or _first(fields.codes, TRANSIENT_CODES) is not None or is_unreadable(error)
     return "transient" if retryable else "terminal"
 
 
 def _is_unreachable(error: BaseException) -> bool:
     """Whether no connection was made, by the error or by one that it was raised from."""
-    cause: BaseException | None = error
-    for _ in range(_CAUSES_FOLLOWED):
-        if cause is None:
-            return False
-        if any(one.__name__ in _CONNECTING_CLASSES for one in type(cause).__mro__):
-            return True
-        if isinstance(cause, OSError) and cause.errno in _NO_ROUTE:
-            return True
-        cause = cause.__cause__ or cause.__context__
-    return False
+    return any(
+        any(one.__name__ in _CONNECTING_CLASSES for one in type(cause).__mro__)
+        or (isinstance(cause, OSError) and cause.errno in _NO_ROUTE)
+        for cause in causes_of(error)
+    )
 
 
 def _is_overloaded(fields: ErrorFields) -> bool:
@@ -377,11 +370,11 @@ def _quota_ids(fields: ErrorFields) -> list[str]:
     return [str(one.get("quotaId", "")) for one in violations if isinstance(one, Mapping)]
 
 
-def _wait(error: BaseException, fields: ErrorFields, now: float) -> float | None:
+def _wait(error: BaseException, fields: ErrorFields, now: float, tz: tzinfo) -> float | None:
     attribute = read_attribute(error, "retry_after")
     wait = None if isinstance(attribute, str) else finite(attribute)
     if wait is None or wait <= 0:
-        wait = stated_wait(fields.headers, fields.body, now=now)
+        wait = stated_wait(fields.headers, fields.body, now=now, tz=tz)
     if wait is None and any("PerMinute" in quota for quota in _quota_ids(fields)):
         return _PER_MINUTE_SECONDS
     return wait

@@ -42,14 +42,13 @@ class ErrorFields:
 def read_error_fields(error: BaseException) -> ErrorFields:
     """Read the fields of an exception.
 
-    It knows the exceptions of of OpenAI, Anthropic, Google, Groq, Mistral, Cohere, OpenRouter, Ollama,
+    It knows the exceptions of OpenAI, Anthropic, Google, Groq, Mistral, Cohere, OpenRouter, Ollama,
     LiteLLM, httpx, httpx2, aiohttp, requests and botocore, and imports none of them.
     """
-    headers, body = _headers(error), _body(error)
+    status, headers = _status(error), _headers(error)
+    body = _body(error) or (_plain_text(error) if status is not None and status >= 400 else {})
     codes = tuple(code for code in _all_codes(error, headers, body) if isinstance(code, str))
-    return ErrorFields(
-        _status(error), headers, body, codes, tuple(cls.__name__ for cls in type(error).__mro__)
-    )
+    return ErrorFields(status, headers, body, codes, tuple(cls.__name__ for cls in type(error).__mro__))
 
 
 def unwrap_single_group(error: BaseException) -> BaseException:
@@ -105,14 +104,24 @@ def _headers(error: BaseException) -> dict[str, str]:
 
 def _body(error: BaseException) -> Mapping[str, Any]:
     """The error object of the answer, from the first place that holds one."""
+    return next((found for place in _places(error) if (found := error_object(place))), {})
+
+
+def _plain_text(error: BaseException) -> Mapping[str, Any]:
+    """A refusal that is a line of text, as a message; proxies write such, and pages, which state nothing."""
+    texts = (place.strip() for place in _places(error) if isinstance(place, str))
+    return next(({"message": text} for text in texts if text and not text.startswith("<")), {})
+
+
+def _places(error: BaseException) -> tuple[object, ...]:
+    """Where exceptions hold the body of the answer."""
     response = read_attribute(error, "response")
-    places = (
+    return (
         read_attribute(error, "body"),
         read_attribute(error, "details"),
         response if isinstance(response, Mapping) else None,
         read_attribute(response, "text"),
     )
-    return next((found for place in places if (found := error_object(place))), {})
 
 
 def error_object(source: object) -> Mapping[str, Any]:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 from ..wall_clock import wall_seconds
-from .agent_messages import wait_in_words
+from .agent_messages import reset_in_words, wait_in_words
 from .reset_times import UntilInstant, as_epoch, finite
 
 
 def stated_wait(
-    headers: Mapping[str, str], body: Mapping[str, Any], *, now: float | None = None
+    headers: Mapping[str, str], body: Mapping[str, Any], *, now: float | None = None, tz: tzinfo = UTC
 ) -> float | None:
     """The wait that a refusal states, in seconds, or `None` if it states none above 0.
 
@@ -27,23 +27,26 @@ def stated_wait(
     - `resets_at` (Codex), `retry_after` under `availability` or `metadata`, or the reset among
       the headers that OpenRouter repeats in the body: seconds, or an instant;
     - the body's own sentence, as in `Please try again in 1.798s` (OpenAI, Groq), `Please retry
-      after 7 seconds` (Azure), `Please retry in 36.473s` (Gemini).
+      after 7 seconds` (Azure), `Please retry in 36.473s` (Gemini), `resets 4pm` (command-line agents).
 
     Args:
         headers: the answer's headers, their names in lower case.
         body: the error object of the answer, without the `error` around it.
         now: the present, in seconds since 1970; by default the machine's clock.
+        tz: the time zone of a clock time that names none.
 
     >>> stated_wait({"retry-after": "0.5"}, {})
     0.5
     """
-    for wait in _forms(headers, body, wall_seconds() if now is None else now):
+    for wait in _forms(headers, body, wall_seconds() if now is None else now, tz):
         if wait is not None and wait > 0:
             return wait
     return None
 
 
-def _forms(headers: Mapping[str, str], body: Mapping[str, Any], now: float) -> Iterator[float | None]:
+def _forms(
+    headers: Mapping[str, str], body: Mapping[str, Any], now: float, tz: tzinfo
+) -> Iterator[float | None]:
     for name in ("retry-after-ms", "x-amz-retry-after"):
         if (milliseconds := finite(headers.get(name))) is not None:
             yield milliseconds / 1000
@@ -51,8 +54,10 @@ def _forms(headers: Mapping[str, str], body: Mapping[str, Any], now: float) -> I
     yield _until(headers.get("retry-after"), headers.get("date"), now)
     yield _retry_info(body.get("details"))
     yield from _in_the_body(body, now)
-    message = body.get("message")
-    yield wait_in_words(message) if isinstance(message, str) else None
+    if isinstance(message := body.get("message"), str):
+        yield wait_in_words(message)
+        resets = reset_in_words(message, now=now, tz=tz)
+        yield None if resets is None else UntilInstant(resets.timestamp() - now)
 
 
 def _in_the_body(body: Mapping[str, Any], now: float) -> Iterator[float | None]:
