@@ -16,9 +16,6 @@ RunPytest = Callable[..., pytest.RunResult]
 NOT_RUN = ("python -m venv", ". .venv", "python -m pip", "pip ")
 """Set-up, which the tests have behind them."""
 
-SCRATCH = "/tmp/"
-"""Where pages put what is in no project; the tests have a folder of their own for it."""
-
 TOKEN = re.compile(r"--llm-replay=(wt1-[\w-]+)")
 
 
@@ -27,10 +24,10 @@ WALKTHROUGHS = [page for page in PAGES if is_walkthrough(page)]
 
 @pytest.mark.parametrize("page", WALKTHROUGHS, ids=lambda page: page.stem)
 def test_a_walkthrough_prints_what_it_shows(
-    page: Path, pytester: pytest.Pytester, run_pytest: RunPytest, tmp_path_factory: pytest.TempPathFactory
+    page: Path, pytester: pytest.Pytester, run_pytest: RunPytest
 ) -> None:
     """Each file is written and each command run, in the order of the page."""
-    token, scratch = "", f"{tmp_path_factory.mktemp('scratch')}/"
+    token = ""
     for block in blocks(page):
         if block.file is not None:
             write(block, pytester.path)
@@ -39,10 +36,8 @@ def test_a_walkthrough_prints_what_it_shows(
                 if " ".join(command).startswith(NOT_RUN):
                     continue
                 # A token changes with the program; the line that the run before printed has today's.
-                asked = [
-                    TOKEN.sub(f"--llm-replay={token}", word).replace(SCRATCH, scratch) for word in command
-                ]
-                printed = [line.replace(scratch, SCRATCH) for line in run(asked, pytester, run_pytest)]
+                asked = [TOKEN.sub(f"--llm-replay={token}", word) for word in command]
+                printed = run(asked, pytester, run_pytest)
                 assert_printed(shown, printed)
                 token = (TOKEN.findall("\n".join(printed)) or [token])[-1]
 

@@ -70,8 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sandbox",
         type=Path,
         metavar="DIR",
-        help="make the folder DIR, copy the working directory there and run in it; a copy of an earlier "
-        "rehearsal is replaced",
+        help="make this folder, or make it again, and run in a copy of the working directory there",
     )
     parser.add_argument(
         "--schedules",

@@ -217,8 +217,7 @@ def search(
     A `main` that is a plain function runs in no event loop, on no `backend`; it may start threads.
     `replay` returns for a token the line that repeats the failure, by default a call of
     `wavetank.simulate`. `watch` is called with each schedule, and ends the search by a true value;
-    `watch_failure` is called before each run that repeats or shrinks a failure, with the number of the
-    schedule that failed, from 1, and the line that repeats it as it was found.
+    `watch_failure` before each run that repeats or shrinks a failure, with its number and that line.
 
     Raises:
         Diverged: a failing schedule does not repeat.
@@ -243,9 +242,8 @@ def search(
         interrupt=interrupt,
         after_interrupt=after_interrupt,
     )
-    searching = ScheduleSearch.of_program(
-        main, scenario, options, replay=replay, watch=watch, watch_failure=watch_failure
-    )
+    given: dict[str, Any] = {"replay": replay, "watch": watch, "watch_failure": watch_failure}
+    searching = ScheduleSearch.of_program(main, scenario, options, **given)
     searching.until_failure()
     return searching.result()
 
