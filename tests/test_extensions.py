@@ -183,11 +183,7 @@ def files_of_the_page() -> dict[str, str]:
     fence = re.compile(r"^```\{code-block\} \w+\n:caption: (\S+)\n\n(.*?)^```$", re.MULTILINE | re.DOTALL)
     card = re.search(r"^```py\n(.*?)^```$", CARD.read_text("utf-8"), re.MULTILINE | re.DOTALL)
     assert card is not None
-    return {
-        **dict(fence.findall(PAGE.read_text("utf-8"))),
-        "acme_waves/__init__.py": "",
-        "acme_waves/vendor.py": card[1],
-    }
+    return {**dict(fence.findall(PAGE.read_text("utf-8"))), "acme_waves/vendor.py": card[1]}
 
 
 def wheel_of(folder: Path, files: Mapping[str, str]) -> Path:

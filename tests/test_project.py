@@ -14,6 +14,8 @@ import msgspec
 import pytest
 
 from wavetank import checks, events, scenario
+from wavetank.pytest_plugin import options
+from wavetank.sim.policies import POLICIES
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = (".ci", "benchmarks", "docs", "examples", "field", "scenarios", "src", "tests")
@@ -197,6 +199,36 @@ def test_the_event_reference_has_every_kind_and_field() -> None:
     parts = (events.Header, events.RunEnd, events.Notes)
     in_files = ["format", "version", *(name for part in parts for name in names_of(part))]
     assert rows("events.md", "As a file") == in_files
+
+
+def test_the_picture_of_the_architecture_has_the_layers() -> None:
+    """It has a line for each layer that import-linter holds, in order and in the same notation."""
+    page = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
+    picture = page.partition("```text\n")[2].partition("```")[0]
+    layers = PROJECT["tool"]["importlinter"]["contracts"][0]["layers"]
+    wanted = [re.sub(r"[()]", "", layer) for layer in layers if layer != "(__main__)"]
+    assert [re.split(" {2,}", line)[0] for line in picture.splitlines()] == wanted
+
+
+def test_each_package_has_a_folder_of_tests() -> None:
+    """As CONTRIBUTING says; the folders of tests that test several parts are named there."""
+    packages = {file.parent.name for file in (ROOT / "src" / "wavetank").glob("*/__init__.py")}
+    folders = {file.parent.name for file in (ROOT / "tests").glob("*/*.py")}
+    single = {file.stem.removeprefix("test_") for file in (ROOT / "tests").glob("test_*.py")}
+    assert packages - folders - single == {"pytest_plugin"}
+    page = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    assert [name for name in sorted(folders - packages) if not re.search(rf"[`/]{name}`", page)] == []
+
+
+def test_every_list_of_policies_has_them_all() -> None:
+    """The page on exploring has a row for each; the page on the plugin and its help name them, in order."""
+    page = (ROOT / "docs" / "exploring.md").read_text("utf-8")
+    section = page.partition("\n## Policies\n")[2].partition("\n\nAfter ")[0]
+    assert re.findall(r"^\| `([\w-]+)` \|", section, flags=re.MULTILINE) == list(POLICIES)
+    names = ", ".join(f"`{name}`" for name in POLICIES)
+    assert f"how they are chosen: {names}, or" in (ROOT / "docs" / "pytest.md").read_text("utf-8")
+    (words,) = (text for name, _, _, text in options._OPTIONS if name == "policy")
+    assert re.findall(r"[\w-]+", words.partition(": ")[2].replace(" (default)", "")) == list(POLICIES)
 
 
 def test_the_check_reference_has_every_check() -> None:

@@ -13,10 +13,13 @@ import pytest
 
 import wavetank
 from wavetank import CheckFailed, EventLog, Scenario, Tank, Verdict
-from wavetank.checks import DEFAULT, UnknownCheck, named
+from wavetank.checks import DEFAULT, UnknownCheck, judge, named, request_rate
 from wavetank.clock import SECOND, Duration
+from wavetank.events import Event
 from wavetank.scenario import Wave
 from wavetank.tank.search.made_schedule import Made
+
+from .event_logs import happened, log_of
 
 on_both = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 
@@ -141,6 +144,19 @@ def test_the_retries_of_an_sdk_are_requests(backend: str) -> None:
         .evidence[0]
         .startswith("at 0s: 'hi': request 1 arrived at api.openai.com")
     )
+
+
+@pytest.mark.parametrize("at", [0.5, 1.0])
+def test_a_request_in_an_instant_of_a_stall_has_no_rate(at: float) -> None:
+    """The first and the last instant of a stall are in no stretch; without the stall the rate is broken."""
+    near = 0.0 if at == 0.5 else 1.5
+    requests = [happened("arrived", sent, request=number) for number, sent in enumerate(sorted((at, near)))]
+    stall = Event(at=SECOND, kind="stalled", since=SECOND // 2)
+    expects = {"requests_per_minute": 60, "burst": 1}
+    assert request_rate.judge(log_of(requests, expects=expects)).passed is False
+    verdict = request_rate.judge(log_of(requests, stall, expects=expects))
+    assert verdict.passed is True
+    assert verdict.summary.startswith("1 request(s)")
 
 
 @pytest.mark.parametrize(
@@ -377,6 +393,27 @@ def test_an_error_in_a_check_says_whose_it_is(check: Any) -> None:
     with pytest.raises((ZeroDivisionError, TypeError)) as caught:
         wavetank.simulate(expecting(), checks=[check])
     assert "raised by the check '<lambda>' (test_checks_declared.py:" in caught.value.__notes__[0]
+
+
+def test_past_errors_the_other_checks_judge() -> None:
+    """A check that raises, or returns no verdict, has not judged; a test's report asks in this way."""
+
+    def stops(_: EventLog) -> Verdict:
+        pytest.fail("no Exception")
+
+    def mine(_: EventLog) -> Verdict:
+        return Verdict("mine", False, "seen")
+
+    checks: list[Any] = [lambda log: len(log) // 0, lambda _: True, stops, mine]
+    verdicts = judge(log_of(), checks, past_errors=True)
+    assert [(each.name, each.passed) for each in verdicts.values()] == [
+        ("<lambda>", None),
+        ("<lambda> (2)", None),
+        ("stops", None),
+        ("mine", False),
+    ]
+    assert verdicts["<lambda>"].summary.startswith("it raised ZeroDivisionError: ")
+    assert "returned a bool" in verdicts["<lambda> (2)"].summary
 
 
 @pytest.mark.parametrize("checks", [None, 3, [3]])

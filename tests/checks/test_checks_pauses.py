@@ -10,6 +10,8 @@ import pytest
 import wavetank
 from wavetank import RateLimited, Scenario, Tank
 from wavetank.checks import no_herd, no_storm, shared_pause
+from wavetank.checks.exchanges import exchanges
+from wavetank.checks.windows import windows
 from wavetank.clock import MILLISECOND, SECOND, Duration
 from wavetank.events import Event, EventLog, Header
 from wavetank.scenario import RetryAfter, Wave
@@ -161,6 +163,15 @@ def test_a_request_that_waited_as_it_was_asked_opens_the_next_window() -> None:
     assert no_storm.judge(log).passed is True
     late = log_of(asked(1, 0, refused=0.1, heard=0.2), asked(2, 1.1, item="item-1", refused=1.15))
     assert no_storm.judge(late).passed is True
+
+
+def test_a_refusal_at_the_end_of_a_window_opens_none() -> None:
+    """The end of a window belongs to it; the next one begins after that."""
+    at_the_end, after_it = (
+        log_of(asked(1, 0, refused=0.1), asked(2, at, refused=at)) for at in (1.1, 1.100000001)
+    )
+    assert [len(each.refused) for each in windows(exchanges(at_the_end))] == [2]
+    assert [len(each.refused) for each in windows(exchanges(after_it))] == [1, 1]
 
 
 def test_a_stall_before_a_request_is_sent_makes_no_storm() -> None:

@@ -273,6 +273,11 @@ def test_a_request_under_way_when_the_refusal_came_is_no_repeat() -> None:
     assert judged(refused(1, 0), late, asking(3, 0.03)).passed is False
 
 
+def test_a_client_that_asks_again_at_once_is_too_early() -> None:
+    """In the instant in which the refusal reached it, it knew of it."""
+    assert judged(refused(1, 0), asking(2, 0.01)).passed is False
+
+
 @pytest.mark.parametrize(
     ("scope", "repeat", "bound"),
     [

@@ -137,6 +137,50 @@ def test_a_test_that_checks_is_not_judged_again(pytester: pytest.Pytester, run_p
     run_pytest().assert_outcomes(passed=1)
 
 
+@pytest.mark.parametrize(
+    "report", [(), ("--llm-report=on",), ("--llm-report=retain-on-failure",), ("--llm-report-json=r.json",)]
+)
+def test_a_broken_check_fails_its_test_alone(
+    pytester: pytest.Pytester, run_pytest: RunPytest, report: tuple[str, ...]
+) -> None:
+    """Whatever report is written, the session goes on, and the error of a test that failed stays its own."""
+    pytester.makepyfile(
+        """
+        import pytest
+
+        def quick(log):
+            return True
+
+        def raises(log):
+            return log.no_such_name
+
+        @pytest.mark.llm_checks("default", quick)
+        def test_quick(tank):
+            pass
+
+        @pytest.mark.llm_checks("default", raises)
+        def test_raises(tank):
+            pass
+
+        @pytest.mark.llm_checks("default", raises)
+        def test_itself(tank):
+            assert 1 + 1 == 3
+
+        def test_after(tank):
+            pass
+        """
+    )
+    result = run_pytest(*report)
+    result.assert_outcomes(failed=3, passed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "E *TypeError: the check 'quick' (*) returned a bool: return wavetank.Verdict*",
+            "E *AttributeError: *no_such_name*",
+            "E *assert (1 + 1) == 3",
+        ]
+    )
+
+
 def test_an_error_of_the_test_comes_first(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
     """When the test itself raises, that error is reported, with the line that repeats the test beside it."""
     pytester.makepyfile(

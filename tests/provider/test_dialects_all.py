@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from wavetank.clock import SECOND, Duration
 from wavetank.provider.answer_texts import marks_in
+from wavetank.provider.dialect_base.wire_dialect import WireDialect
 from wavetank.provider.event_stream import is_event_stream
 from wavetank.provider.host_rules import HostApp, HostTable
 from wavetank.provider.http import BadRequest, Frame, HttpRequest, WireReply
@@ -24,7 +25,9 @@ from wavetank.provider.provider import Provider
 from wavetank.provider.request import Request
 from wavetank.provider.schema_answers import value_for
 from wavetank.provider.vendor_card import COMPATIBLE
-from wavetank.provider.vendor_registry import cards
+from wavetank.provider.vendor_registry import card_named, cards
+from wavetank.provider.vendors.openai.moderations import Moderations
+from wavetank.provider.vendors.openai.vendor import OpenAIVendor
 from wavetank.scenario import Fault, FaultKind, Limits, RefusalError, RetryAfter, Scenario, Wave, Wrapping
 
 from .dialects import dialect_for, route
@@ -974,3 +977,13 @@ def test_a_proxy_names_the_status(status: int) -> None:
     """Also one that has no name."""
     page = sent(exchange(http("openai"), wave(status, wrapping="html"))).decode()
     assert f"<title>{status}" in page
+
+
+def test_two_endpoints_of_one_name_are_refused() -> None:
+    """A request is written by the endpoint of its name: the first would have written what the second read."""
+    both = [Moderations(re.compile(f"/{version}/moderations")) for version in ("v1", "v2")]
+    message = (
+        "the dialect 'openai' has two endpoints named 'moderations', /v1/moderations and /v2/moderations"
+    )
+    with pytest.raises(ValueError, match=re.escape(message)):
+        WireDialect(OpenAIVendor(card_named("openai")), both)

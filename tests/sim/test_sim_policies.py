@@ -22,7 +22,7 @@ from wavetank.sim.policies.replay import Replay
 from ..depth import n_of
 from .conftest import Chosen, Noted, Program
 
-SAMPLING = ("random", "urw", "pct", "portfolio")
+SAMPLING = [name for name, policy in POLICIES.items() if policy.SAMPLES]
 ANY = Level()
 NO_BOUND: Final = "only 'exhaustive' takes a bound, a whole number, as in 'exhaustive:2'"
 
@@ -133,7 +133,7 @@ def test_the_portfolio_takes_turns() -> None:
     ("text", "told"),
     [
         ("portfolo", "there is no policy 'portfolo'; did you mean 'portfolio'?"),
-        ("zzz", "there is no policy 'zzz'; there are: portfolio, fifo, random, urw, pct, exhaustive"),
+        ("zzz", f"there is no policy 'zzz'; there are: {', '.join(POLICIES)}"),
         (
             "random:3",
             f"policy 'random:3': {NO_BOUND}",
@@ -313,7 +313,7 @@ def test_callbacks_keep_their_order(chosen_on_asyncio: Chosen) -> None:
 # -- the fair tail -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("policy", ["random", "urw", "pct", "portfolio"])
+@pytest.mark.parametrize("policy", SAMPLING)
 def test_behind_its_tail_a_chooser_is_fair(policy: str) -> None:
     """After so many choices there are only zeros, of every kind."""
     planner = policy_named(policy, seed=1, level=ANY)
@@ -374,17 +374,21 @@ async def cancelled(noted: Noted) -> None:
                 inner.cancel_scope.cancel()
 
 
-@pytest.mark.parametrize("policy", SAMPLING)
+@pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("program", [spinner, cancelled])
 def test_correct_programs_do_not_live_lock(chosen: Chosen, policy: str, program: Program) -> None:
     """A spinning task or a cancellation that is delivered over and over starves nobody for long."""
     planner = policy_named(policy, seed=11, level=ANY)
+    chosen(program, Fifo(), ANY)
+    assert chosen.record is not None
+    planner.learn(chosen.record)
     for plan in plans_of(planner, n_of(20, 400)):
         noted: Any = chosen(program, plan.chooser, plan.level)
         assert chosen.end.how == "returned"
         assert chosen.end.error is None
         assert chosen.end.steps < 3 * tail_after(0)
         assert len(noted) in (1, 5)
+        planner.learn(chosen.record)
 
 
 def test_a_wave_meets_none_one_and_all_as_often_as_any_other_number() -> None:

@@ -19,6 +19,7 @@ from sniffio import current_async_library
 
 import wavetank
 from wavetank import Diverged, Tank
+from wavetank.sim.policies import POLICIES
 from wavetank.tank.search import forked_makers
 from wavetank.tank.search.forked_makers import MakerDied
 from wavetank.tank.search.made_schedule import Made
@@ -135,7 +136,7 @@ def test_the_number_of_processes_decides_nothing(backend: str, main: Main) -> No
     assert one[0][0] > ALONE
 
 
-@pytest.mark.parametrize("policy", ["pct", "random", "urw", "exhaustive:2", "exhaustive", "fifo"])
+@pytest.mark.parametrize("policy", [*POLICIES, "exhaustive:2"])
 def test_every_policy_can_be_shared(policy: str) -> None:
     """Also one that knows its next schedules only from the last ones, and its proof."""
     options = {"policy": policy, "level": "any-instant", "schedules": n_of(60, 140)}

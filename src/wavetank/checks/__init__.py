@@ -20,7 +20,7 @@ from .check_selection import (
     added_check,
     named,
 )
-from .own import judged_by
+from .user_checks import judged_by
 from .verdict import Verdict
 
 __all__ = [
@@ -37,12 +37,15 @@ __all__ = [
 ]
 
 
-def judge(log: EventLog, checks: Checks = "default") -> dict[str, Verdict]:
+def judge(log: EventLog, checks: Checks = "default", *, past_errors: bool = False) -> dict[str, Verdict]:
     """Judge the log by these checks, in the order of `named`; the first that fails also has the causes.
 
     The default checks, and sets that contain them, also judge whatever else was declared and, in a program
     that was interrupted, the counts that were watched. A function
     `fake_llm.answer` that failed is always a failure.
+
+    `past_errors`: a check of one's own that raises, or returns no verdict, has not judged, and the others
+    are asked all the same.
 
     Raises:
         TypeError: a callable returned no verdict.
@@ -52,7 +55,7 @@ def judge(log: EventLog, checks: Checks = "default") -> dict[str, Verdict]:
     verdicts: dict[str, Verdict] = {}
     chosen = named(checks)
     for check in chosen:
-        verdict = _verdict(check, log, verdicts)
+        verdict = _verdict(check, log, verdicts, past_errors=past_errors)
         verdicts[verdict.name] = verdict
     if {*DEFAULT} <= {*chosen}:
         for judged in (each for name, each in BY_EXPECTATION.items() if name in log.header.expects):
@@ -69,11 +72,11 @@ def judge(log: EventLog, checks: Checks = "default") -> dict[str, Verdict]:
     return verdicts
 
 
-def _verdict(check: Check, log: EventLog, beside: Mapping[str, Verdict]) -> Verdict:
+def _verdict(check: Check, log: EventLog, beside: Mapping[str, Verdict], *, past_errors: bool) -> Verdict:
     __tracebackhide__ = True
-    if not isinstance(check, str):
-        return judged_by(check, log, beside=beside)
-    if check in CHECKS:
+    if isinstance(check, str) and check in CHECKS:
         return CHECKS[check](log)
-    # Under the name that it was asked for by, whatever its own verdict is called.
-    return replace(judged_by(added_check(check), log, beside=beside), name=check)
+    own = added_check(check) if isinstance(check, str) else check
+    verdict = judged_by(own, log, beside=beside, past_errors=past_errors)
+    # A check of a package is under the name that it was asked for by, whatever its own verdict is called.
+    return replace(verdict, name=check) if isinstance(check, str) else verdict

@@ -1,4 +1,4 @@
-"""The windows that refusals open: from the first one sent until its client may ask again."""
+"""The windows that refusals open: from the first one sent to the instant its client may ask again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .exchanges import Exchange, scope_covers
 class Window:
     """What a scope's refusals have in common: the `first`, when it `reached` its client, when it ends.
 
-    `refused` are all requests of the scope that were refused in it.
+    `refused` are all requests of the scope that were refused in it, its last instant included.
     """
 
     first: Exchange

@@ -1,4 +1,18 @@
-"""One HTTP exchange at the desk: a request goes in, frames come out when they are due."""
+"""One HTTP exchange at the desk: a request goes in, frames come out when they are due.
+
+What a seam calls, in this order:
+
+1. `set_out`, in the step in which the client enters its call.
+2. `Desk.admit`, which raises where the desk's clock does not run.
+3. `unknown_hosts.connect`, for each new connection, which raises what the client is to see of one that fails.
+4. `desk.hosts.route` with an `HttpRequest`, whose host is `unknown_hosts.place`; for `None`, answer 404
+   with the text of `unknown_hosts.unknown_path`.
+5. `begin`, which calls back with each frame. To wait for one, take an event of `desk.waits`.
+6. Once, at the end: `closed`, if the seam knows how much the client has read; else `reached` or `left`.
+
+A client that writes and reads bytes is given a connection by `memory.connection_to`: that connects, and
+`http1.ServerConnection` behind it does what follows.
+"""
 
 from __future__ import annotations
 

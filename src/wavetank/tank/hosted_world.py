@@ -246,17 +246,18 @@ class Hosted:
             happened = beginning_of(self.tank.events, verdicts)
             raise CheckFailed(failed, replay=self._replay, happened=happened) from None
 
-    def verdicts(self) -> dict[str, Verdict]:
+    def verdicts(self, *, past_errors: bool = False) -> dict[str, Verdict]:
         """A hang, refused hosts and a failed `fake_llm.answer` are always judged; the rest when asked for.
 
-        What the test has judged itself is not judged again.
+        What the test has judged itself is not judged again. `past_errors`: see `judge`.
         """
         __tracebackhide__ = True
         checks = self.judge_at_end
         if checks is None or self.tank.fake_llm.checked:
             verdicts = judge(self.tank.events, (LIVENESS, hosts.NAME))
         else:
-            verdicts = judge(self.tank.events, (*named(checks), *self.tank.fake_llm.own_checks))
+            own = (*named(checks), *self.tank.fake_llm.own_checks)
+            verdicts = judge(self.tank.events, own, past_errors=past_errors)
         fresh = self._logs[1:]
         failed = failed_of((*map(answer_function.judge, fresh), *map(hosts.judge, fresh)))
         return verdicts | {verdict.name: verdict for verdict in failed[:1]}
@@ -295,8 +296,11 @@ class Hosted:
         return {*self.tank.fake_llm.judged, *(check for check in at_end if isinstance(check, str))}
 
     def judged(self, error: BaseException | None) -> dict[str, Verdict]:
-        """The verdicts of the checks that judge the test, and of the default ones, too, if it failed."""
-        own = {**self.tank.fake_llm.judged, **self.verdicts()}
+        """The verdicts of the checks that judge the test, and of the default ones, too, if it failed.
+
+        An error that a check raises has failed the test already, or the test failed by another one.
+        """
+        own = {**self.tank.fake_llm.judged, **self.verdicts(past_errors=True)}
         if error is None:
             return own
         said = {verdict.name: verdict for verdict in failed_checks(error)}

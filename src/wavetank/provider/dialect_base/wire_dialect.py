@@ -305,12 +305,23 @@ class Vendor:
 
 @final
 class WireDialect:
-    """A dialect; see `Dialect`."""
+    """A dialect; see `Dialect`.
+
+    Raises:
+        ValueError: two endpoints have one name.
+    """
 
     def __init__(self, vendor: Vendor, endpoints: Sequence[Endpoint]) -> None:
         self.card = vendor.card
         self._vendor = vendor
-        self._endpoints = {endpoint.name: endpoint for endpoint in endpoints}
+        self._endpoints: dict[str, Endpoint] = {}
+        for endpoint in endpoints:
+            other = self._endpoints.setdefault(endpoint.name, endpoint)
+            if other is not endpoint:
+                raise ValueError(
+                    f"the dialect {self.card.name!r} has two endpoints named {endpoint.name!r}, "
+                    f"{other.path.pattern} and {endpoint.path.pattern}: each needs a name of its own"
+                )
 
     def serves(self, http: HttpRequest) -> bool:
         """Whether there is an endpoint for a request; see `Dialect.serves`."""

@@ -182,9 +182,8 @@ class CompatibleVendor(Vendor):
 
 def wire(card: VendorCard) -> WireDialect:
     """The dialect of a vendor that uses OpenAI's format."""
-    return WireDialect(
-        CompatibleVendor(card), [_ENDPOINTS[name](card, _path(card, name)) for name in card.serves]
-    )
+    named = dict.fromkeys(card.serves)
+    return WireDialect(CompatibleVendor(card), [_ENDPOINTS[name](card, _path(card, name)) for name in named])
 
 
 def _path(card: VendorCard, endpoint: str) -> re.Pattern[str]:

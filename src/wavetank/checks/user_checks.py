@@ -12,15 +12,33 @@ from ..events import EventLog
 from .verdict import Verdict
 
 
-def judged_by(check: Callable[[EventLog], Any], log: EventLog, *, beside: Container[str]) -> Verdict:
+def judged_by(
+    check: Callable[[EventLog], Any], log: EventLog, *, beside: Container[str], past_errors: bool = False
+) -> Verdict:
     """The verdict of a callable, under a name that no verdict `beside` it has.
 
-    It is the name in the verdict, or else that of the function.
+    It is the name in the verdict, or else that of the function. `past_errors`: where it raises, or returns
+    no verdict, the verdict says so, and that the check has not judged.
 
     Raises:
         TypeError: it returned no verdict, or one whose `passed` is something else than `True`, `False`
             or `None`; names the callable and its place, as a note on an error of its own does.
     """
+    __tracebackhide__ = True
+    try:
+        verdict = _verdict_of(check, log)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # `pytest.fail` and `sys.exit` raise no Exception
+        if not past_errors:
+            raise
+        verdict = Verdict("", None, f"it raised {type(error).__name__}: {error}")
+    name = verdict.name or _called(check)
+    names = (name, *(f"{name} ({number})" for number in range(2, 100)))
+    return replace(verdict, name=next(each for each in names if each not in beside))
+
+
+def _verdict_of(check: Callable[[EventLog], Any], log: EventLog) -> Verdict:
     __tracebackhide__ = True
     try:
         verdict: Verdict = check(log)
@@ -32,9 +50,7 @@ def judged_by(check: Callable[[EventLog], Any], log: EventLog, *, beside: Contai
             f"the check {_called(check)!r}{_place(check)} returned {wrong}: return "
             'wavetank.Verdict("its name", passed, "what was found"), where passed is True, False or None'
         )
-    name = verdict.name or _called(check)
-    names = (name, *(f"{name} ({number})" for number in range(2, 100)))
-    return replace(verdict, name=next(each for each in names if each not in beside))
+    return verdict
 
 
 def _what_is_wrong(verdict: object) -> str | None:
