@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 _LINE_EVERY: Final = 10 * SECOND
-"""Real time between two lines of a file: a run of an hour adds 360 of them."""
+"""Real time between two lines that stay: a run of an hour adds 360 of them."""
 _BAR: Final = 20
 """Characters of a bar: 5 % each."""
 
@@ -50,17 +50,31 @@ def _percent(done: float) -> str:
 
 
 @final
+class Pace:
+    """When another line is due: every ten seconds of real time, and not in the first ten."""
+
+    def __init__(self) -> None:
+        self._next = real_now() + _LINE_EVERY
+
+    def due(self) -> bool:
+        """Whether a line is due; the next one is then ten seconds later."""
+        now = real_now()
+        if now < self._next:
+            return False
+        self._next = now + _LINE_EVERY
+        return True
+
+
+@final
 class PlainLines:
     """A line every ten seconds, for files and logs."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._next = real_now() + _LINE_EVERY
+        self._pace = Pace()
 
     def show(self, done: float, text: str) -> None:
-        now = real_now()
-        if now >= self._next:
-            self._next = now + _LINE_EVERY
+        if self._pace.due():
             self.say(f"{_percent(done)}  {text}")
 
     def say(self, line: str) -> None:

@@ -53,6 +53,8 @@ SLOWER = APP.replace("    went = []", "    went = []\n    await anyio.sleep(3)")
 KEPT = "in a schedule kept from an earlier run, reachable on trio (1 reordering)"
 FOUND = "of the search (pct), reachable on trio (1 reordering)"
 
+PASSES = ": the failure that was kept passes now; tried before the search, and forgotten"
+
 ONE = ("-k", "race and asyncio")
 """The options that choose one of the failing tests."""
 
@@ -101,8 +103,15 @@ def test_a_failure_is_tried_first_until_it_is_fixed(project: Path, run_pytest: R
     replayed.stdout.fnmatch_lines(["*error, repeated from its token*"])
 
     (project / "app.py").write_text(FIXED)
-    assert run(run_pytest).parseoutcomes()["passed"] == 3
+    fixed = run(run_pytest)
+    assert fixed.parseoutcomes()["passed"] == 3
+    assert [line.partition(": ")[0] for line in fixed.outlines if line.endswith(PASSES)] == [
+        "test_it.py::test_race[asyncio]",
+        "test_it.py::test_race[trio]",
+        "test_it.py::test_search",
+    ]
     assert tokens(project / ".wavetank") == []
+    assert PASSES not in str(run(run_pytest).stdout)
     (project / "app.py").write_text(APP)
     assert FOUND in str(run(run_pytest, "test_it.py::test_search").stdout)
 
@@ -125,6 +134,7 @@ def test_one_that_no_longer_fits_is_dropped(project: Path, run_pytest: RunPytest
     file.with_name("torn.token").write_bytes(b"wt1-\xff")
     again = run(run_pytest, "-k", "race")
     assert FOUND in str(again.stdout)
+    assert PASSES not in str(again.stdout)
     assert token_of(again, "test_race") in tokens(project / ".wavetank")
     assert len(tokens(project / ".wavetank")) == 1
 

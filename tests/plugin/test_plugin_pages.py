@@ -165,12 +165,33 @@ async def label_rows(ask, kept):
     rows = [row for row in ROWS if row not in kept]
     kept.update(zip(rows, await asyncio.gather(*map(ask, rows))))
 """
+SAVED = """
+    with closing(sqlite3.connect(path)) as database, database:
+        database.executemany("update rows set label = ? where id = ?", labels)
+"""
 AT_ONCE = """
     async def ask(row):
         text = (await tank.fake_llm.call(f"Label {row}.", item=row)).text
         tank.ledger.complete(row, text)
         return text
 """
+
+
+@pytest.mark.xdist_group("SDKs")
+def test_the_resume_page_finds_what_threads_keep_too_late(
+    pytester: pytest.Pytester, run_pytest: RunPytest
+) -> None:
+    """The labels are saved when the pool is done."""
+    page = ROOT / "docs" / "howto" / "resume.md"
+    (block,) = (each for each in texts(page, "python") if "def label_table" in each)
+    late = re.sub(r" {8}with closing.*\n.*update rows.*\n", "        return text, row\n", block)
+    late = late.replace(
+        "        list(pool.map(label, left))\n", f"        labels = list(pool.map(label, left))\n{SAVED}"
+    )
+    pytester.makepyfile(test_resume=late)
+    result = run_pytest(plugins=())
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["exactly_once failed: item 'row-*' was paid 2 times*"])
 
 
 @pytest.mark.parametrize(("bug", "at_once", "tests"), [(LATE, False, 2), (GATHERED, True, 1)])

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from wavetank.events import EventLog
+from wavetank.rehearsal.sandbox import make_sandbox
 from wavetank.scenario import digest, load_scenario
 from wavetank.sim.token import Schedule
 
@@ -519,3 +520,11 @@ def test_anothers_wide_async_fixture_is_none_of_this_tests_business(
         """
     )
     run_pytest().assert_outcomes(passed=3)
+
+
+def test_the_copy_of_a_rehearsal_is_left_out(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
+    """Its tests have the names of those that were copied; named on the command line, they are run."""
+    pytester.makepyfile(test_it="def test(): pass")
+    make_sandbox(pytester.path / "box")
+    run_pytest("-v").assert_outcomes(passed=1)
+    run_pytest("box").assert_outcomes(passed=1)

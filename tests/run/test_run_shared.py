@@ -17,7 +17,7 @@ import pytest
 from wavetank.cli import main
 
 WAVETANK = [sys.executable, "-m", "wavetank"]
-ROWS = 12
+ROWS = 20
 PROCESSES = 3
 SCENARIO = """
 [latency]
@@ -94,9 +94,9 @@ def test_runs_that_are_told_a_limit_share_it(folder: Path) -> None:
     assert [process.returncode for process in runs] == [0] * PROCESSES, said
     arrived = [event["at"] for event in events(folder) if event.get("kind") == "arrived"][1:]
     assert len(arrived) == PROCESSES * ROWS
-    # Together 3.5 s; each alone would take a third of that, and the bucket would let them. On a busy machine
+    # Together 5.9 s; each alone would take a third of that, and the bucket would let them. On a busy machine
     # the first request may come late.
-    assert (arrived[-1] - arrived[0]) / 1e9 >= 1.8
+    assert (arrived[-1] - arrived[0]) / 1e9 >= 3.0
     files = list((folder / "Library" / "Application Support" / "wavetank").glob("*.gate"))
     files += (folder / "wavetank").glob("*.gate")
     assert [file.name.startswith("openai-") for file in files] == [True]

@@ -70,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sandbox",
         type=Path,
         metavar="DIR",
-        help="run in a copy of the working directory, made here; a copy of an earlier rehearsal is replaced",
+        help="make this folder, or make it again, and run in a copy of the working directory there",
     )
     parser.add_argument(
         "--schedules",
@@ -95,7 +95,7 @@ def _run(options: argparse.Namespace) -> int:
     result = _rehearsed(rehearsal, options)
     if result.run.value is not None and result.run.value.not_found:
         raise CommandError(result.run.value.not_found, status=2)
-    _print(result, rehearsal)
+    _print(result, rehearsal, options.sandbox)
     _write(result, rehearsal, options)
     return result.status
 
@@ -224,7 +224,7 @@ def _line(rehearsal: Rehearsal, options: argparse.Namespace, token: str | None) 
     return shlex.join(words)
 
 
-def _print(result: Rehearsed, rehearsal: Rehearsal) -> None:
+def _print(result: Rehearsed, rehearsal: Rehearsal, folder: Path | None) -> None:
     import sys
 
     from ..progress import printable
@@ -236,7 +236,7 @@ def _print(result: Rehearsed, rehearsal: Rehearsal) -> None:
     what = (
         f"{rehearsal.program.name} in {rehearsal.scenario.name!r} with seed {result.run.events.header.seed}"
     )
-    for line in ending(result.run, what):
+    for line in ending(result.run, what, folder=folder):
         print(printable(f"wavetank: {line}"), flush=True)
 
 

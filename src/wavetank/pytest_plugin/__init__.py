@@ -17,6 +17,8 @@ from . import autouse, options, per_test, refusals, search_settings
 from .options import FACTS, SEARCHES
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ..tank.failure import CheckFailed
     from ..tank.fake_llm import FakeLLM
     from ..tank.hosted_world import Hosted
@@ -122,13 +124,24 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     ours = any(hasattr(report, FACTS) or hasattr(report, SEARCHES) for report in reports)
     config = terminalreporter.config
     counted = bool(config.getoption("--llm-scenario") or autouse.rule(config).on)
-    if ours or counted:
+    begun = sys.modules.get(f"{__name__}.under_way")
+    interrupted = config.stash.get(begun.UNDER_WAY, None) if begun is not None else None
+    if ours or counted or interrupted is not None:
         from .summary import write_summary
 
-        write_summary(terminalreporter, reports, counted=counted)
+        write_summary(terminalreporter, reports, counted=counted, interrupted=interrupted)
 
 
 # -- which tests ---------------------------------------------------------------------------------
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leave out what `wavetank rehearse --sandbox` has copied, unless it is named on the command line."""
+    if not collection_path.is_dir():
+        return None
+    from ..rehearsal.sandbox import OF_A_SANDBOX
+
+    return True if (collection_path / OF_A_SANDBOX).is_file() else None
 
 
 @pytest.hookimpl(trylast=True)
@@ -414,7 +427,9 @@ def pytest_runtest_makereport(
     explored = call.when == "call" and SEARCH in getattr(item, "fixturenames", ())
     if explored:
         from .search_results import name_properties, note_search
+        from .under_way import over
 
+        over(item.config)
         name_properties(item)
     report = yield
     if explored:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Final, final
@@ -16,11 +17,12 @@ from ..sim.fingerprint import is_coroutine_function
 from ..sim.origin import set_project
 from ..sim.token import THREADS, Schedule, TokenError
 from ..tank.expectations import Value
+from ..tank.failure import Diverged
 from ..tank.runs.finished_run import Run
-from ..tank.runs.run_options import ONLY_FOR_SEARCHES, SearchOptions
+from ..tank.runs.run_options import DEFAULT_SCHEDULES, ONLY_FOR_SEARCHES, SearchOptions
 from ..tank.runs.simulate import simulate
 from ..tank.search.explore import BACKEND, MARK, Explored
-from ..tank.search.kept_schedule import failing_again, within
+from ..tank.search.kept_schedule import belongs, failing_again, within
 from ..tank.search.search import Result, search
 from ..tank.tank import Tank
 from . import fresh_process as fresh
@@ -29,6 +31,7 @@ from .kept_failures import KeptFailures
 from .search_jobs import AUTO, jobs_for
 from .search_results import RESULTS, Made
 from .search_settings import NAMES, setting_for
+from .under_way import watched
 
 SEARCHER: Final[pytest.StashKey[Callable[..., Result[Any]]]] = pytest.StashKey()
 """Set on a test whose searches are made by something else than `wavetank.search`: a campaign."""
@@ -61,6 +64,8 @@ class Search:
         self._made = item.stash.setdefault(RESULTS, [])
         self._number = 0
         """How many searches this test has begun."""
+        self._fixed = 0
+        """How many failures that were kept pass now, of the last search."""
 
     def __call__(self, main: Callable[[Tank], Any], **given: Any) -> Result[Any]:
         """Search schedules of `main(tank)`, or repeat the one that `--llm-replay` names.
@@ -90,6 +95,7 @@ class Search:
         token = options.given(self._item.config, "replay")
         seed = _seed_of(token) if token else wanted.get("seed", 0)
         self._number += 1
+        self._fixed = 0
         result = self._result(main, scenario, wanted, per_test.replay_command(self._item, name))
         if explored is not None and fresh.wanted() and not token:
             result = self._made_sure(result, name)
@@ -100,6 +106,7 @@ class Search:
                 seed=seed,
                 backend=result.backend or backend,
                 kept=self._kept(name, scenario),
+                fixed=self._fixed,
             )
         )
         return result
@@ -120,7 +127,7 @@ class Search:
             return self._searched(main, scenario, wanted, lambda made: f"{command} --llm-replay={made}")
         if _of_another_backend(token, wanted.get("backend", "asyncio")):
             return _NOT_RUN
-        for needless in ("seed", *ONLY_FOR_SEARCHES):
+        for needless in ("seed", "watch", "watch_failure", *ONLY_FOR_SEARCHES):
             wanted.pop(needless, None)
         run = simulate(main, scenario, schedule=token, **wanted)
         return Result.of_one(run, f"{command} --llm-replay={token}")
@@ -143,6 +150,8 @@ class Search:
         if run is not None:
             result = Result.of_kept(run)
         else:
+            if searcher is search:
+                wanted = watched(self._item, wanted, DEFAULT_SCHEDULES)
             result = searcher(main, scenario, replay=replay, jobs=jobs, **wanted)
             result = replace(result, one_process=result.one_process or why_one)
         if kept is not None and result.failure is not None and result.failure.schedule:
@@ -164,12 +173,16 @@ class Search:
         replay: Callable[[str], str],
     ) -> Run[Any] | None:
         """The first of the kept failures that still fails; those that do not are dropped."""
-        wanted = {name: value for name, value in wanted.items() if name != "watch"}
+        wanted = {name: value for name, value in wanted.items() if not name.startswith("watch")}
         searched = SearchOptions(**wanted)
         for token, schedule in kept.schedules():
             if not within(schedule, searched.level):
                 continue
-            run = failing_again(main, scenario, searched, schedule, replay)
+            run: Run[Any] | None = None
+            if belongs(schedule, scenario, searched):
+                with suppress(Diverged):
+                    run = failing_again(main, scenario, searched, schedule, replay)
+                    self._fixed += run is None
             if run is None or run.schedule != token:
                 kept.drop(token)
             if run is not None:

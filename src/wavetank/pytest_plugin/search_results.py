@@ -21,7 +21,8 @@ from .options import SEARCHES
 class Made:
     """A search that was made: what it came to, under which scenario and seed, and the line to repeat it.
 
-    `kept` is the scenario that the test names itself where the command line names others.
+    `kept` is the scenario that the test names itself where the command line names others. `fixed` counts
+    the failures that were kept from earlier sessions and pass now.
     """
 
     result: Result[Any]
@@ -29,6 +30,7 @@ class Made:
     seed: int
     backend: str
     kept: str = ""
+    fixed: int = 0
 
 
 RESULTS: Final[pytest.StashKey[list[Made]]] = pytest.StashKey()
@@ -67,6 +69,7 @@ def note_search(item: pytest.Item, report: pytest.TestReport) -> None:
         "proved": "; ".join(result.proved for result in results if result.proved),
         "unmet": "; ".join(result.unmet for result in results if result.unmet and result.failure is None),
         "kept": ", ".join(dict.fromkeys(made.kept for made in searches if made.kept)),
+        "fixed": sum(made.fixed for made in searches),
         "processes": max(result.processes for result in results),
         "one_process": next((result.one_process for result in results if result.one_process), ""),
         "report": kept,

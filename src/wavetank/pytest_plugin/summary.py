@@ -6,13 +6,16 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, final
+from typing import TYPE_CHECKING, Any, Final, final
 
 import pytest
 
 from ..text import counted
 from .annotations import error_lines
 from .options import FACTS, SEARCHES
+
+if TYPE_CHECKING:
+    from .under_way import SearchUnderWay
 
 _SEEN: Final = 10
 """So many tests have a line on what is not counted: an old suite of thousands may have one in each."""
@@ -30,22 +33,30 @@ class _Test:
     outcome: str
 
 
-def write_summary(terminal: pytest.TerminalReporter, reports: Sequence[Any], *, counted: bool) -> None:
+def write_summary(
+    terminal: pytest.TerminalReporter,
+    reports: Sequence[Any],
+    *,
+    counted: bool,
+    interrupted: SearchUnderWay | None,
+) -> None:
     """Write the section, and GitHub's annotations below it; reports also come from pytest-xdist's workers.
 
     `counted`: the tests meet the fake without asking for it, so it is said how many of all did.
+    `interrupted` is the search that the end of the session has interrupted.
     """
     config = terminal.config
     tests, searches = _of(reports, FACTS), _of(reports, SEARCHES)
     called = {each.nodeid for each in reports if getattr(each, "when", "") == "call" and not each.skipped}
     ran = len(called | {test.nodeid for test in tests if test.outcome != "skipped"})
-    if tests or searches or (counted and ran):
+    if tests or searches or (counted and ran) or interrupted is not None:
         terminal.section("wavetank")
     full = config.get_verbosity() > 0
     for line in (
         *_met(tests, searches, ran if counted else 0),
         *lines(tests, full=full),
         *search_lines(searches, full=full),
+        *([interrupted.interrupted()] if interrupted is not None else ()),
         *error_lines(reports, config.rootpath),
     ):
         terminal.line(line)
@@ -204,6 +215,10 @@ def _of_one_search(test: _Test, *, full: bool) -> Iterator[str]:
         )
     if full and facts["kept"]:
         yield f"{nodeid}: kept to {facts['kept']}, which the test itself names"
+    if facts["fixed"]:
+        fixed = facts["fixed"]
+        which = "the failure that was kept passes" if fixed == 1 else f"{fixed} failures that were kept pass"
+        yield f"{nodeid}: {which} now; tried before the search, and forgotten"
     if facts["proved"]:
         yield f"{nodeid}: {facts['proved']}"
     if facts["unmet"]:

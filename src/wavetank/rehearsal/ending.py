@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ..checks.also_seen import also_seen
@@ -45,8 +46,8 @@ def error_lines(run: Run[Any]) -> Iterator[str]:
         yield f"it ended with {type(run.error).__name__}: {run.error}"
 
 
-def ending(run: Run[ProgramEnd], what: str) -> Iterator[str]:
-    """What happened in the rehearsal of a program, and what of it is right or wrong."""
+def ending(run: Run[ProgramEnd], what: str, *, folder: Path | None = None) -> Iterator[str]:
+    """What happened in the rehearsal of a program in its `folder`, and what of it is right or wrong."""
     end = run.value
     assert end is not None
     yield headline(run, what)
@@ -71,7 +72,8 @@ def ending(run: Run[ProgramEnd], what: str) -> Iterator[str]:
         )
     if end.written:
         more = f" and {len(end.written) - _FILES} more" if len(end.written) > _FILES else ""
-        yield f"it wrote {', '.join(end.written[:_FILES])}{more}"
+        written = (str(folder / path) if folder is not None else path for path in end.written[:_FILES])
+        yield f"it wrote {', '.join(written)}{more}"
     yield f"to repeat it: {run.replay}"
 
 

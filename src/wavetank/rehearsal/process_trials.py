@@ -48,7 +48,7 @@ class ProcessTrials(TrialMaker):
         attentive: bool = False,
         around: Sequence[int] = (),
     ) -> Trial:
-        self.made += 1
+        self.count()
         job = Job(
             rehearsal=replace(self._rehearsal, scenario=self.scenario),
             plan=plan,

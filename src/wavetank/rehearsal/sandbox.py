@@ -16,8 +16,9 @@ MOST_BYTES: Final = 1 << 30
 
 _NOT_COPIED: Final = ("__pycache__", "node_modules")
 _OF_AN_ENVIRONMENT: Final = "pyvenv.cfg"
-_OF_A_SANDBOX: Final = ".wavetank-sandbox"
-"""The file that is in each sandbox: such a folder may be made again, and is in no other copy."""
+OF_A_SANDBOX: Final = ".wavetank-sandbox"
+"""The file that is in each sandbox: such a folder may be made again, and is in no other copy. pytest leaves
+it out, as the tests in it have the names of those that were copied."""
 
 
 class SandboxError(Exception):
@@ -30,7 +31,7 @@ def make_sandbox(to: Path) -> None:
     Raises:
         SandboxError: the folder has files of another kind, or there is too much to copy.
     """
-    made_before = (to / _OF_A_SANDBOX).is_file() and not Path.cwd().is_relative_to(to.resolve())
+    made_before = (to / OF_A_SANDBOX).is_file() and not Path.cwd().is_relative_to(to.resolve())
     if made_before:
         try:
             shutil.rmtree(to)
@@ -38,7 +39,7 @@ def make_sandbox(to: Path) -> None:
             raise SandboxError(f"{to}: what an earlier rehearsal left cannot be removed: {error}") from None
     copy_working_directory(to)
     note = "Made by wavetank rehearse --sandbox, which may remove this folder.\n"
-    (to / _OF_A_SANDBOX).write_text(note, "ascii")
+    (to / OF_A_SANDBOX).write_text(note, "ascii")
 
 
 def copy_working_directory(to: Path) -> None:
@@ -80,7 +81,7 @@ def _files(folder: Path, leave_out: Path) -> Iterator[Path]:
             if not name.startswith(".")
             and name not in _NOT_COPIED
             and not (here / name / _OF_AN_ENVIRONMENT).exists()
-            and not (here / name / _OF_A_SANDBOX).exists()
+            and not (here / name / OF_A_SANDBOX).exists()
             and (here / name).resolve() != leave_out
         )
         yield from (here / name for name in sorted(names) if (here / name).is_file())

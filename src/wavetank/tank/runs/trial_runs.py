@@ -127,6 +127,13 @@ class TrialMaker(ABC):
         """Runs so far."""
         self.shrinking = 0
         """Those of them that were made to shrink a failure."""
+        self.watch: Callable[[], object] = lambda: None
+        """Called before each run."""
+
+    def count(self) -> None:
+        """Note that a run is made now."""
+        self.made += 1
+        self.watch()
 
     @abstractmethod
     def borrowed(self) -> AbstractContextManager[None]:
@@ -238,7 +245,7 @@ class Trials(TrialMaker):
     def _new_world(
         self, chooser: Chooser | None, level: Level, *, short_budget: bool, attentive: bool
     ) -> VirtualWorld:
-        self.made += 1
+        self.count()
         collect_between_runs()
         self._chance.restart()
         self._world = VirtualWorld(

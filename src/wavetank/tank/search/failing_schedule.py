@@ -13,7 +13,7 @@ from ...sim.policies.plan import Plan
 from ...sim.policies.portfolio import Portfolio
 from ...sim.policies.replay import Replay
 from ...sim.shrink import Deviations, Shrinker
-from ...sim.token import FIFO, THREADS, Cut, Schedule
+from ...sim.token import FIFO, NOTHING, THREADS, Cut, Schedule
 from ..runs.divergence import failed_only_later, outcome_of, repeated
 from ..runs.trial_runs import Trial, TrialMaker
 from .shrink_shares import shrink_shares
@@ -52,6 +52,33 @@ def planned(deviations: Deviations, level: Level) -> Plan | None:
     return Plan(Replay(deviations), level, "replay") if deviations else None
 
 
+def as_found(trials: TrialMaker, failed: Trial) -> Schedule:
+    """The schedule of a failing run before it is shrunk."""
+    return _schedule(trials, failed, failed, failed.deviations, failed.level)
+
+
+def _schedule(
+    trials: TrialMaker,
+    found: Trial,
+    trial: Trial,
+    deviations: Deviations,
+    level: Level,
+    cut: Cut = NOTHING,
+) -> Schedule:
+    """The schedule of a run with what is left of the deviations and the scenario of a failing run."""
+    header = found.log.header
+    return Schedule(
+        header.backend,
+        header.seed,
+        header.digest,
+        level=level if deviations else FIFO,
+        deviations=deviations,
+        cut=cut,
+        program=trials.program,
+        outcome=outcome_of(trial.log),
+    )
+
+
 @final
 class _Investigation:
     """One failing run on its way to a finding."""
@@ -75,7 +102,8 @@ class _Investigation:
     def _as_found(self, level: Level) -> Finding:
         deviations = self._failed.deviations
         trial = self._trials.run(planned(deviations, level), narrated=True)
-        return Finding(trial, self._schedule(trial, deviations, level, Cut()), self._looking)
+        schedule = _schedule(self._trials, self._failed, trial, deviations, level)
+        return Finding(trial, schedule, self._looking)
 
     def _shrunk_finding(self, level: Level, record: Recorder | None) -> Finding:
         if record is not None and record.deviations:
@@ -87,7 +115,7 @@ class _Investigation:
         try:
             record, cut = self._cut_down(level, record)
             deviations = record.deviations if record is not None else ()
-            in_order = self._failed.level == FIFO and cut == Cut() and not self._failed.deviations
+            in_order = self._failed.level == FIFO and cut == NOTHING and not self._failed.deviations
             if in_order and self._failed.stopped_early is not None:
                 trial = self._failed  # it was made a second time for the report, and a hang takes seconds
             else:
@@ -95,7 +123,8 @@ class _Investigation:
             passing = self._neighbour(trial, deviations, level)
         finally:
             self._trials.scenario, self._trials.workload = scenario, workload
-        return Finding(trial, self._schedule(trial, deviations, level, cut), self._looking, passing)
+        schedule = _schedule(self._trials, self._failed, trial, deviations, level, cut)
+        return Finding(trial, schedule, self._looking, passing)
 
     def _cut_down(self, level: Level, record: Recorder | None) -> tuple[Recorder | None, Cut]:
         """Leave in the trials what the failure needs of the scenario and the workload."""
@@ -126,19 +155,6 @@ class _Investigation:
             if trial.failure is None:
                 return trial.run.logs(f"the same without deviation {place + 1} ({described})")[0]
         return None
-
-    def _schedule(self, trial: Trial, deviations: Deviations, level: Level, cut: Cut) -> Schedule:
-        header = self._failed.log.header
-        return Schedule(
-            header.backend,
-            header.seed,
-            header.digest,
-            level=level if deviations else FIFO,
-            deviations=deviations,
-            cut=cut,
-            program=self._trials.program,
-            outcome=outcome_of(trial.log),
-        )
 
     # -- fewer deviations ---------------------------------------------------------------------
 

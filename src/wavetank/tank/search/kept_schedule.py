@@ -10,7 +10,6 @@ from ...scenario import Scenario, cut_down, digest
 from ...sim.choices import ORDERS, Fifo, Level
 from ...sim.policies.plan import Plan
 from ...sim.token import FIFO, THREADS, Schedule
-from ..failure import Diverged
 from ..runs.divergence import outcome_of, repeated
 from ..runs.finished_run import Run
 from ..runs.run_options import SearchOptions
@@ -27,6 +26,11 @@ def within(schedule: Schedule, level: str) -> bool:
     return gentler and (wanted.stalls or not schedule.level.stalls)
 
 
+def belongs(schedule: Schedule, scenario: Scenario, options: SearchOptions) -> bool:
+    """Whether a schedule is one of this scenario, and of this backend or of threads."""
+    return schedule.digest == digest(scenario) and schedule.backend in (options.backend, THREADS)
+
+
 def failing_again(
     main: Callable[[Tank], Any],
     scenario: Scenario,
@@ -37,10 +41,11 @@ def failing_again(
     """The run that fails under a kept schedule, in the same way or another; `None` if it passes.
 
     Unlike a token that is repeated, it may belong to another version of the program: what counts is that
-    it fails. It does not count if the scenario is another one, or the failure does not repeat.
+    it fails.
+
+    Raises:
+        Diverged: the failure does not repeat.
     """
-    if schedule.digest != digest(scenario) or schedule.backend not in (options.backend, THREADS):
-        return None
     cut, workload = schedule.cut, options.workload
     checks = tuple(check for check in options.named_checks if check != "exercised")
     left = workload and workload.first(cut.items, cut.workers)
@@ -57,10 +62,7 @@ def failing_again(
         failed = trials.run_confirmed(plan(), plan)
         if failed.failure is None:
             return None
-        try:
-            repeated(trials, failed)
-        except Diverged:
-            return None
+        repeated(trials, failed)
         trial = trials.run(planned(failed.deviations, schedule.level), narrated=True)
     made = replace(
         schedule, deviations=failed.deviations, program=trials.program, outcome=outcome_of(trial.log)

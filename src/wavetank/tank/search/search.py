@@ -24,6 +24,7 @@ from ..runs.trial_runs import Trial, TrialMaker, Trials
 from ..tank import Tank
 from ..workload import Workload
 from .failing_run import failing_run, unexercised
+from .failing_schedule import as_found
 from .made_schedule import Made
 
 if TYPE_CHECKING:
@@ -42,6 +43,10 @@ portfolio has been taken, and what the program imports and caches is there for a
 
 Watch = Callable[[Made], object]
 """Sees each schedule that was made; True ends the search."""
+
+WatchFailure = Callable[[int, str], object]
+"""Sees each run that repeats or shrinks a failure, before it is made: the schedule that failed, counted from
+1, and the line that repeats it as it was found."""
 
 
 @final
@@ -162,6 +167,7 @@ class SearchKeywords(TypedDict, total=False):
     after_interrupt: Callable[[Tank], Any] | None
     replay: Callable[[str], str] | None
     watch: Watch
+    watch_failure: WatchFailure
 
 
 @overload
@@ -199,6 +205,7 @@ def search(
     after_interrupt: Callable[[Tank], Any] | None = None,
     replay: Callable[[str], str] | None = None,
     watch: Watch = lambda _: None,
+    watch_failure: WatchFailure = lambda *_: None,
 ) -> Result[Any]:
     """Run `main(tank)` under up to `schedules` schedules, or for so many real `seconds`, until one fails.
 
@@ -209,7 +216,8 @@ def search(
     `jobs` processes, forks of this one, make the schedules; how many, decides nothing but the time.
     A `main` that is a plain function runs in no event loop, on no `backend`; it may start threads.
     `replay` returns for a token the line that repeats the failure, by default a call of
-    `wavetank.simulate`. `watch` is called with each schedule, and ends the search by a true value.
+    `wavetank.simulate`. `watch` is called with each schedule, and ends the search by a true value;
+    `watch_failure` before each run that repeats or shrinks a failure, with its number and that line.
 
     Raises:
         Diverged: a failing schedule does not repeat.
@@ -234,7 +242,8 @@ def search(
         interrupt=interrupt,
         after_interrupt=after_interrupt,
     )
-    searching = ScheduleSearch.of_program(main, scenario, options, replay=replay, watch=watch)
+    given: dict[str, Any] = {"replay": replay, "watch": watch, "watch_failure": watch_failure}
+    searching = ScheduleSearch.of_program(main, scenario, options, **given)
     searching.until_failure()
     return searching.result()
 
@@ -257,6 +266,7 @@ class ScheduleSearch:
         *,
         replay: Callable[[str], str],
         watch: Watch = lambda _: None,
+        watch_failure: WatchFailure = lambda *_: None,
         earlier: Earlier = NOTHING,
     ) -> None:
         self._options = options
@@ -265,6 +275,7 @@ class ScheduleSearch:
         self._trials = trials
         self._line = replay
         self._watch = watch
+        self._watch_failure = watch_failure
         self._began = real_now()
         self._next = earlier.schedules
         self._until = options.schedules
@@ -486,6 +497,8 @@ class ScheduleSearch:
         """
         run, unmet = None, ", ".join(self._unmet)
         if self.failed is not None:
+            found = self._line(as_found(self._trials, self.failed).token())
+            self._trials.watch = lambda: self._watch_failure(self._next, found)
             with self._trials.borrowed():
                 run = failing_run(self._trials, self.failed, self._level, self._next, self._line)
         elif "exercised" in self._options.named_checks and unmet:
