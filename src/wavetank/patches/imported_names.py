@@ -20,8 +20,11 @@ _SOURCES: Final = ("_thread", "_queue")
 
 _is_module: Final = ModuleType.__instancecheck__
 
-Seen = tuple[list[ModuleType], dict[int, int]]
-"""The modules of the process, and how many names those have, by their identity, that may get more."""
+Modules = dict[int, ModuleType]
+"""The modules of the process by their identity: never by their places, which change."""
+
+Seen = tuple[Modules, dict[int, int]]
+"""The modules, and how many names those have that may get more."""
 
 _shared: list[Seen] | None = None
 """The look that all tables share inside a block of `one_look`; empty until the first one looks."""
@@ -31,12 +34,12 @@ class _Last(NamedTuple):
     """What `sys.modules` held at the last look, which seldom changes, and what is known of it."""
 
     there: list[Any]
-    modules: list[ModuleType]
+    modules: Modules
     growing: list[tuple[int, dict[str, Any]]]
-    complete: frozenset[int]
+    complete: set[int]
 
 
-_last = _Last([], [], [], frozenset())
+_last = _Last([], {}, [], set())
 
 
 @contextmanager
@@ -67,11 +70,13 @@ def _modules() -> Seen:
 
 def _take_stock(there: list[Any]) -> None:
     global _last
-    modules = list(filter(_is_module, there))
+    found = list(filter(_is_module, there))
+    modules = dict(zip(map(id, found), found, strict=True))
     # The identities of before are still those of the same modules, since `_last` keeps them alive.
-    known = _last.complete
-    complete = frozenset(id(one) for one in modules if id(one) in known or _is_complete(vars(one)))
-    growing = [(id(one), vars(one)) for one in modules if id(one) not in complete]
+    complete = _last.complete & modules.keys()
+    unsure = modules.keys() - complete
+    complete |= {key for key in unsure if _is_complete(vars(modules[key]))}
+    growing = [(key, vars(modules[key])) for key in unsure - complete]
     _last = _Last(there, modules, growing, complete)
 
 
@@ -98,10 +103,10 @@ class ImportedNames:
     def __init__(self, pairs: Sequence[tuple[Any, Any]]) -> None:
         self._pairs = tuple(pairs)
         self._wanted = frozenset(id(thing) for pair in self._pairs for thing in pair)
-        self._modules: list[ModuleType] = []
+        self._modules: Modules = {}
         self._sizes: dict[int, int] = {}
         self._names: dict[int, tuple[ModuleType, tuple[str, ...]]] = {}
-        """By the identity of the module, which `_modules` keeps alive."""
+        """The names of interest in each module that has some."""
 
     def put_in(self) -> None:
         """Bind the stand-ins."""
@@ -122,20 +127,16 @@ class ImportedNames:
     def _look(self) -> None:
         """Find the names again in modules that are new or have grown; a process has thousands of others."""
         modules, sizes = _modules()
-        if modules == self._modules and sizes == self._sizes:
+        if modules is self._modules and sizes == self._sizes:
             return
-        # Not by their places: a program that is run as `__main__` takes the place of the second of them.
-        before = set(map(id, self._modules))
-        found = dict[int, tuple[ModuleType, tuple[str, ...]]]()
-        for module in modules:
-            key = id(module)
-            if key not in before or sizes.get(key) != self._sizes.get(key):
-                names = self._names_in(module)
-            else:
-                names = self._names.get(key, (module, ()))[1]
-            if names:
-                found[key] = module, names
-        self._names, self._modules, self._sizes = found, modules, sizes
+        new = modules.keys() - self._modules.keys()
+        new |= {key for key, _ in sizes.items() ^ self._sizes.items()}  # grown, or complete since
+        for key in (self._modules.keys() - modules.keys()) | new:
+            self._names.pop(key, None)
+        for key in new & modules.keys():
+            if names := self._names_in(modules[key]):
+                self._names[key] = modules[key], names
+        self._modules, self._sizes = modules, sizes
 
     def _names_in(self, module: ModuleType) -> tuple[str, ...]:
         """The global names of interest in a module; none in wavetank's own."""
