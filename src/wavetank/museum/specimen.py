@@ -15,6 +15,8 @@ from ..tank.search.search import Result, search
 from ..tank.tank import Tank
 
 Kind = Literal["H", "L", "D", "S", "W", "C"]
+_BUDGET_ENDS: Final = ("livelock", "overrun")
+
 KINDS: Final[dict[Kind, str]] = {
     "H": "hang",
     "L": "livelock",
@@ -90,9 +92,14 @@ class Specimen:
         return self.check if self.failure == "check" else self.failure
 
     def shown_by(self, result: Result[None]) -> bool:
-        """Whether a search found the bug by the check and in the way that are on the label."""
+        """Whether a search found the bug by the check and in the way that are on the label.
+
+        Both ways in which a budget of virtual time ends are the same: whether an item gets its answer in
+        the second half of it depends on the schedule.
+        """
         failure = result.failure
-        if failure is None or failure.kind != self.failure:
+        ways = _BUDGET_ENDS if self.failure in _BUDGET_ENDS else (self.failure,)
+        if failure is None or failure.kind not in ways:
             return False
         failed = [verdict.name for verdict in failure.verdicts.values() if verdict.passed is False]
         return failed[:1] == [self.check]
