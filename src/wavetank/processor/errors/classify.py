@@ -17,12 +17,19 @@ from typing import Any, Final, Protocol
 
 from ..wall_clock import wall_seconds
 from .agent_output import classify_output
-from .error_fields import ErrorFields, error_object, read_attribute, read_error_fields, unwrap_single_group
+from .error_fields import (
+    ErrorFields,
+    causes_of,
+    error_object,
+    read_attribute,
+    read_error_fields,
+    unwrap_single_group,
+)
 from .rate_headers import rate_info
 from .request_failure import Failure, FailureKind
 from .reset_times import RESETS, clock_text, finite
 from .stated_wait import stated_wait
-from .unreadable import causes_of, is_unreadable
+from .unreadable import is_unreadable
 
 # Quota and billing: OpenAI (help centre, 2026 billing codes), Anthropic (error.type and
 # error.details.error_code), Codex, Gemini CLI. Some are sent as 429, but waiting does not help.

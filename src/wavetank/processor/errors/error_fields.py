@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeGuard, final
+from typing import Any, Final, TypeGuard, final
 
 from .json_object import json_value
+
+_CAUSES_FOLLOWED: Final = 5
+"""SDKs wrap the error of their HTTP client, and that the error of the socket: three or four levels."""
 
 
 @final
@@ -49,6 +52,16 @@ def read_error_fields(error: BaseException) -> ErrorFields:
     body = _body(error) or (_plain_text(error) if status is not None and status >= 400 else {})
     codes = tuple(code for code in _all_codes(error, headers, body) if isinstance(code, str))
     return ErrorFields(status, headers, body, codes, tuple(cls.__name__ for cls in type(error).__mro__))
+
+
+def causes_of(error: BaseException) -> Iterator[BaseException]:
+    """The error, and the errors that it was raised from, the last one first."""
+    cause: BaseException | None = error
+    for _ in range(_CAUSES_FOLLOWED):
+        if cause is None:
+            return
+        yield cause
+        cause = cause.__cause__ or cause.__context__
 
 
 def unwrap_single_group(error: BaseException) -> BaseException:

@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Final
 
-_CAUSES_FOLLOWED: Final = 5
-"""SDKs wrap the error of their HTTP client, and that the error of the socket: three or four levels."""
+from .error_fields import causes_of
 
 _PARSERS: Final = ("json", "simplejson")
 
@@ -40,16 +39,6 @@ _CLIENTS: Final = (
     "together",
     "urllib3",
 )
-
-
-def causes_of(error: BaseException) -> Iterator[BaseException]:
-    """The error, and the errors that it was raised from, the last one first."""
-    cause: BaseException | None = error
-    for _ in range(_CAUSES_FOLLOWED):
-        if cause is None:
-            return
-        yield cause
-        cause = cause.__cause__ or cause.__context__
 
 
 def is_unreadable(error: BaseException) -> bool:
