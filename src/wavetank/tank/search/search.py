@@ -371,7 +371,7 @@ class ScheduleSearch:
         assert fifo is not None
         assert fifo.record is not None
         self._policy.learn(fifo.record)
-        if fifo.trial is not None and not fifo.failed:
+        if fifo.trial is not None and not resumed and not fifo.failed:
             self._seen = also_seen(fifo.trial.log, self._options.named_checks)
         if not resumed or fifo.failed:
             self._take(fifo)
