@@ -10,7 +10,7 @@ from wavetank import Tank
 from ..depth import DEEP, by_turns, n_of
 from .threads import PROGRAMS
 
-SCHEDULES = n_of(8, 3000)
+SCHEDULES = n_of(8, 1000)
 SCENARIOS = ("cascade", "overloaded", "calm") if DEEP else ("cascade",)
 
 

@@ -11,7 +11,7 @@ import wavetank
 from ..depth import DEEP, in_turn, n_of
 from .timeouts import ON_ASYNCIO, PROGRAMS, resumes
 
-SCHEDULES = n_of(12, 3000)
+SCHEDULES = n_of(12, 1000)
 BACKENDS = ("asyncio", "trio")
 SCENARIOS = ("cascade", "overloaded", "calm")
 

@@ -22,7 +22,7 @@ from ..depth import in_turn, n_of
 
 SEEDS = range(n_of(1, 20))
 MOST = 1000
-TWIN_SCHEDULES = n_of(12, 2000)
+TWIN_SCHEDULES = n_of(12, 1000)
 """All but two bugs are found in seven schedules of most seeds: what blames a twin is not much rarer."""
 
 FOLDER = Path(wavetank.museum.__file__).parent

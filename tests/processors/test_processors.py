@@ -86,8 +86,8 @@ def schedules(style: str, scenario: str = "cascade") -> int:
     """How many schedules each scenario and backend is searched for; the classics for many."""
     classic = scenario in CLASSICS
     if style in OVER_HTTP:
-        return n_of(1, 400 if classic else 10)
-    return n_of(2, 2000) if classic else n_of(1, 50)
+        return n_of(1, 100 if classic else 10)
+    return n_of(2, 500) if classic else n_of(1, 50)
 
 
 @pytest.mark.parametrize(("style", "scenario", "backend"), meetings())

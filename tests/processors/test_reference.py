@@ -13,7 +13,7 @@ from wavetank.scenario import catalogue
 
 from ..depth import in_turn, n_of
 
-SCHEDULES = n_of(2, 10_000)
+SCHEDULES = n_of(2, 300)
 ITEMS = [LLMWorkItem(id=f"item-{number}", prompt=f"item-{number}") for number in range(40)]
 WORKERS = 10
 

@@ -16,7 +16,7 @@ from ..depth import DEEP, in_turn, n_of, one_in
 from .races import RACES, Race
 
 SEEDS = range(n_of(1, 20))
-TWIN_SCHEDULES = n_of(20, 10_000)
+TWIN_SCHEDULES = n_of(20, 2000)
 
 RUNS = [
     pytest.param(race, backend, id=f"{race.name}-{backend}") for race in RACES for backend in race.backends

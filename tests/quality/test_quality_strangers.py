@@ -9,7 +9,7 @@ import wavetank
 from ..depth import DEEP, in_turn, n_of
 from .strangers import STRANGERS
 
-TWINS = n_of(20, 3000)
+TWINS = n_of(20, 2000)
 SEEDS = range(n_of(1, 5))
 
 
