@@ -6,6 +6,7 @@ import base64
 import json
 import random
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -50,9 +51,10 @@ def a_token(dice: random.Random) -> str:
         deviations.append(Deviation(place, 1 + dice.randrange(9), 10))
     cut = Cut(dice.getrandbits(dice.choice((1, 70))), dice.randrange(9), dice.randrange(9))
     backend = dice.choice(("asyncio", "trio", "hosted"))
-    return Schedule(
+    schedule = Schedule(
         backend, dice.getrandbits(64), "0a1b2c3d", dice.choice(LEVELS), tuple(deviations), cut, 7, 9
-    ).token()
+    )
+    return replace(schedule, cpu_spent_after=dice.choice((None, dice.getrandbits(20)))).token()
 
 
 def test_any_token_is_read_or_refused() -> None:

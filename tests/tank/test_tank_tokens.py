@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 import wavetank
@@ -73,6 +75,38 @@ def test_tokens_repeat_in_a_fresh_process(place: int) -> None:
     _, log = failures()[place]
     assert len(log) > 100
     assert bytes.fromhex(logs_of_another_process()[place]) == log
+
+
+async def polls(tank: wavetank.Tank) -> None:
+    """Three tasks whose polling never ends."""
+    tank.ledger.submit("row-1")
+
+    async def poll() -> None:
+        while True:
+            await anyio.sleep(0.1)
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(poll)
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_spent_cpu_time_repeats_on_any_machine(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run ends after as many steps, however long they take, in the search and by its token."""
+
+    def takes(*between_readings: float) -> None:
+        clock = itertools.accumulate(itertools.cycle(between_readings))
+        monkeypatch.setattr("wavetank.sim.budgets.cpu_seconds", lambda: next(clock))
+
+    takes(0.001, 0.001, 0.012)  # also a run and its repetition differ
+    budget: Any = {"backend": backend, "max_cpu_seconds": 0.01}
+    run = wavetank.search(polls, "cascade", seed=1, **budget).failure
+    assert run is not None
+    assert run.kind == "overrun"
+    for seconds in (0.0005, 0.02):
+        takes(seconds)
+        again = wavetank.simulate(polls, "cascade", schedule=run.schedule, **budget)
+        assert again.events.to_ndjson() == run.events.to_ndjson()
 
 
 if __name__ == "__main__":

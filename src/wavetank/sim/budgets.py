@@ -130,12 +130,17 @@ class StepBudget:
 
 @final
 class CpuBudget:
-    """How much CPU time a run may use without an outcome while virtual time passes."""
+    """How much CPU time a run may use without an outcome while virtual time passes.
 
-    __slots__ = ("_advances", "_since", "seconds")
+    A run that repeats one in which it was spent after so many steps, `spent_after`, ends there too, however
+    fast the machine is: no clock is read.
+    """
 
-    def __init__(self, seconds: float = CPU_SECONDS_WITHOUT_PROGRESS) -> None:
+    __slots__ = ("_advances", "_since", "_spent_after", "seconds")
+
+    def __init__(self, seconds: float = CPU_SECONDS_WITHOUT_PROGRESS, spent_after: int | None = None) -> None:
         self.seconds = seconds
+        self._spent_after = spent_after
         self.renew()
 
     def renew(self) -> None:
@@ -143,8 +148,10 @@ class CpuBudget:
         self._advances = 0
         self._since: float | None = None
 
-    def is_spent(self) -> bool:
-        """Whether the run is to end; asked each time that virtual time is about to pass."""
+    def is_spent(self, steps: int) -> bool:
+        """Whether the run is to end after so many steps; asked each time that time is about to pass."""
+        if self._spent_after is not None:
+            return steps >= self._spent_after
         self._advances += 1
         if self._advances % _ADVANCES_PER_CPU_READING:
             return False

@@ -13,12 +13,16 @@ from .random_choosers import Measured
 @final
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How one run is to be made: who chooses, and the level it keeps to."""
+    """How one run is to be made: who chooses, and the level it keeps to.
+
+    One that repeats a run whose CPU time was spent has it spent after as many steps, `cpu_spent_after`.
+    """
 
     chooser: Chooser
     level: Level
     policy: str
     """The name of the policy, as a report shows it."""
+    cpu_spent_after: int | None = None
 
 
 class Policy(Protocol):

@@ -46,7 +46,8 @@ def repeated(trials: TrialMaker, failed: Trial) -> None:
     """
     first = failed.stopped_early or failed
     for _ in range(REPEATS):
-        again = trials.run(Plan(Replay(first.deviations), first.level, "replay"), short_budget=True)
+        plan = Plan(Replay(first.deviations), first.level, "replay", first.end.cpu_spent_after)
+        again = trials.run(plan, short_budget=True)
         where = _first_difference(first, again)
         if where is not None:
             raise Diverged(
@@ -138,7 +139,8 @@ def on_course(trials: TrialMaker, schedule: Schedule, *, twice: bool = True) -> 
 
 
 def _replayed(trials: TrialMaker, schedule: Schedule) -> Trial:
-    return trials.run(Plan(Replay(schedule.deviations), schedule.level, "replay"), narrated=True)
+    plan = Plan(Replay(schedule.deviations), schedule.level, "replay", schedule.cpu_spent_after)
+    return trials.run(plan, narrated=True)
 
 
 def _off_course(trial: Trial, schedule: Schedule) -> str | None:

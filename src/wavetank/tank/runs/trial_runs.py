@@ -219,9 +219,8 @@ class Trials(TrialMaker):
         record = None if plan is None else Recorder(plan.chooser)
         steps = Interleaving(lambda: self._scheduler.elapsed, lambda: self._scheduler.steps, around)
         narrator = Narrator(record, self._scheduler, steps) if record is not None and narrated else None
-        level = FIFO if plan is None else plan.level
         world = self._new_world(
-            narrator or record, level, short_budget=short_budget, attentive=attentive or narrated
+            plan, narrator or record, short_budget=short_budget, attentive=attentive or narrated
         )
         if narrator is not None:
             _listen(narrator, world)
@@ -234,7 +233,7 @@ class Trials(TrialMaker):
             end=end,
             log=world.parts.log,
             checks=(*self.checks, *world.parts.tank.fake_llm.own_checks),
-            level=level,
+            level=FIFO if plan is None else plan.level,
             record=record,
             described=narrator.described if narrator is not None else (),
             interleaving=steps.steps(),
@@ -243,7 +242,7 @@ class Trials(TrialMaker):
         )
 
     def _new_world(
-        self, chooser: Chooser | None, level: Level, *, short_budget: bool, attentive: bool
+        self, plan: Plan | None, chooser: Chooser | None, *, short_budget: bool, attentive: bool
     ) -> VirtualWorld:
         self.count()
         collect_between_runs()
@@ -254,10 +253,11 @@ class Trials(TrialMaker):
             backend=self._backend.name,
             max_virtual_seconds=self.options.max_virtual_seconds,
             max_cpu_seconds=self.options.max_cpu_seconds,
+            cpu_spent_after=None if plan is None else plan.cpu_spent_after,
             short_limit=after_delay(self.budgets.virtual_seconds) if short_budget else None,
             scheduler=self._scheduler,
             chooser=chooser,
-            level=level,
+            level=FIFO if plan is None else plan.level,
             step_budget=self.budgets.steps if short_budget else STEPS_WITHOUT_PROGRESS,
             attentive=attentive,
             interrupting=self.options.interrupt,

@@ -76,6 +76,7 @@ def _schedule(
         cut=cut,
         program=trials.program,
         outcome=outcome_of(trial.log),
+        cpu_spent_after=trial.end.cpu_spent_after,
     )
 
 

@@ -65,7 +65,11 @@ def failing_again(
         repeated(trials, failed)
         trial = trials.run(planned(failed.deviations, schedule.level), narrated=True)
     made = replace(
-        schedule, deviations=failed.deviations, program=trials.program, outcome=outcome_of(trial.log)
+        schedule,
+        deviations=failed.deviations,
+        program=trials.program,
+        outcome=outcome_of(trial.log),
+        cpu_spent_after=trial.end.cpu_spent_after,
     )
     found = found_lines(scenario, options, Finding(trial, made, 0), "a schedule kept from an earlier run")
     return replace(trial.run, schedule=made.token(), replay=replay(made.token()), found=tuple(found))
