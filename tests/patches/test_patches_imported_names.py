@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from importlib.machinery import ModuleSpec
 from types import ModuleType, SimpleNamespace
 
@@ -120,3 +121,23 @@ def test_a_module_that_has_just_been_loaded_is_looked_at_once_more(
     table.put_in()
     assert sorted(looked_at) == ["grows", "new"]
     assert vars(grows)["held"] is STAND_IN
+
+
+def test_a_table_that_was_not_used_for_long_goes_through_all_again(
+    modules: dict[str, ModuleType], table: ImportedNames, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it had found in modules that are gone meanwhile is forgotten."""
+    monkeypatch.setattr(imported_names, "_stock", imported_names._Stock())
+    monkeypatch.setattr(imported_names._stock, "_changes", deque(maxlen=3))
+    other = ImportedNames([(object(), object())])
+    table.put_in()
+    table.take_out()
+    gone = modules.pop("module_500")
+    for number in range(5):
+        modules[f"new_{number}"] = ModuleType("new")
+        vars(modules[f"new_{number}"])["held"] = ORIGINAL
+        other.put_in()
+    table.put_in()
+    assert vars(gone)["held"] is ORIGINAL
+    assert set(held(modules).values()) == {STAND_IN}
+    assert len(held(modules)) == 7

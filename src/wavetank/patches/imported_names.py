@@ -7,10 +7,11 @@ module; replacing only the attribute of `time` or `threading` would miss it.
 from __future__ import annotations
 
 import sys
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Any, Final, NamedTuple, final
+from typing import Any, Final, final
 
 from ..sim.origin import is_own_file
 
@@ -20,77 +21,111 @@ _SOURCES: Final = ("_thread", "_queue")
 
 _is_module: Final = ModuleType.__instancecheck__
 
-Modules = dict[int, ModuleType]
-"""The modules of the process by their identity: never by their places, which change."""
-
-Seen = tuple[Modules, dict[int, int]]
-"""The modules, and how many names those have that may get more."""
-
-_shared: list[Seen] | None = None
-"""The look that all tables share inside a block of `one_look`; empty until the first one looks."""
+_REMEMBERED: Final = 1000
+"""So many changes are remembered; a table that has missed more goes through all modules again."""
 
 
-class _Last(NamedTuple):
-    """What `sys.modules` held at the last look, which seldom changes, and what is known of it."""
+@final
+class _Stock:
+    """The modules of the process by their identity, and which of them have changed, for all tables.
 
-    there: list[Any]
-    modules: Modules
-    growing: list[tuple[int, dict[str, Any]]]
-    complete: set[int]
+    A process may have thousands, and few of them change between two looks.
+    """
+
+    def __init__(self) -> None:
+        self.modules: dict[int, ModuleType] = {}
+        self.number = 0
+        """How many looks have seen a change."""
+        self.is_seen: bool | None = None
+        """Inside a block of `one_look`: whether it has looked."""
+        self._changes: deque[set[int]] = deque(maxlen=_REMEMBERED)
+        self._there: list[Any] = []
+        self._growing: dict[int, dict[str, Any]] = {}
+        """The names of each module that may get more."""
+        self._sizes: list[int] = []
+        """How many names those have."""
+        self._loading: set[int] = set()
+
+    def look(self) -> None:
+        """Note which modules have come, gone, got more names or been loaded."""
+        if self.is_seen:
+            return
+        there = list(sys.modules.values())
+        sizes = list(map(len, self._growing.values()))
+        changed = set[int]()
+        if sizes != self._sizes:
+            each = zip(self._growing, sizes, self._sizes, strict=True)
+            changed.update(key for key, size, before in each if size != before)
+        if there != self._there:
+            changed |= self._take_stock(there)
+            sizes = list(map(len, self._growing.values()))
+        self._sizes = sizes
+        if changed:
+            self.number += 1
+            self._changes.append(changed)
+        if self.is_seen is not None:
+            self.is_seen = True
+
+    def changed_since(self, number: int) -> set[int] | None:
+        """The modules that have changed since then, also those gone; `None` if it is too long ago."""
+        missed = self.number - number
+        if missed > len(self._changes):
+            return None
+        return set[int]().union(*(self._changes[-each] for each in range(1, missed + 1)))
+
+    def _take_stock(self, there: list[Any]) -> set[int]:
+        found = list(filter(_is_module, there))
+        modules = dict(zip(map(id, found), found, strict=True))
+        gone, new = self.modules.keys() - modules.keys(), modules.keys() - self.modules.keys()
+        # The old ones are kept alive until here, so that no new one has an identity of theirs.
+        self._there, self.modules = there, modules
+        for key in gone:
+            self._growing.pop(key, None)
+        changed, unsure, self._loading = gone | new, (self._loading - gone) | new, set()
+        for key in unsure:
+            names = vars(modules[key])
+            if _is_loading(names):
+                self._loading.add(key)
+            else:
+                changed.add(key)
+            if key in self._loading or not _is_complete(names):
+                self._growing[key] = names
+            else:
+                self._growing.pop(key, None)
+        return changed
 
 
-_last = _Last([], {}, [], set())
+def _is_loading(names: Mapping[str, Any]) -> bool:
+    return bool(getattr(names.get("__spec__"), "_initializing", False))
+
+
+def _is_complete(names: Mapping[str, Any]) -> bool:
+    """Whether a loaded module gets no more names: it is not the user's own, and loads nothing when asked.
+
+    To count the names of thousands of such modules takes a fifth of the time of a short run.
+    """
+    if "__getattr__" in names:
+        return False
+    file = names.get("__file__")
+    if file is None:
+        return getattr(names.get("__spec__"), "origin", None) in ("built-in", "frozen")
+    return isinstance(file, str) and not is_own_file(file)
+
+
+_stock = _Stock()
 
 
 @contextmanager
 def one_look() -> Iterator[None]:
     """Look at the modules once for all tables that are put in or taken out within the block.
 
-    A process may have thousands of modules. Nothing may be imported between the tables of a block.
+    Nothing may be imported between the tables of a block.
     """
-    global _shared
-    _shared = []
+    _stock.is_seen = False
     try:
         yield
     finally:
-        _shared = None
-
-
-def _modules() -> Seen:
-    if _shared:
-        return _shared[0]
-    there = list(sys.modules.values())
-    if there != _last.there:
-        _take_stock(there)
-    seen = _last.modules, {key: len(names) for key, names in _last.growing}
-    if _shared is not None:
-        _shared.append(seen)
-    return seen
-
-
-def _take_stock(there: list[Any]) -> None:
-    global _last
-    found = list(filter(_is_module, there))
-    modules = dict(zip(map(id, found), found, strict=True))
-    # The identities of before are still those of the same modules, since `_last` keeps them alive.
-    complete = _last.complete & modules.keys()
-    unsure = modules.keys() - complete
-    complete |= {key for key in unsure if _is_complete(vars(modules[key]))}
-    growing = [(key, vars(modules[key])) for key in unsure - complete]
-    _last = _Last(there, modules, growing, complete)
-
-
-def _is_complete(names: Mapping[str, Any]) -> bool:
-    """Whether a module gets no more names: it is loaded, not the user's own, and loads nothing when asked.
-
-    To count the names of thousands of such modules takes a fifth of the time of a short run.
-    """
-    file, spec = names.get("__file__"), names.get("__spec__")
-    if getattr(spec, "_initializing", False) or "__getattr__" in names:
-        return False
-    if file is None:
-        return getattr(spec, "origin", None) in ("built-in", "frozen")
-    return isinstance(file, str) and not is_own_file(file)
+        _stock.is_seen = None
 
 
 @final
@@ -103,8 +138,8 @@ class ImportedNames:
     def __init__(self, pairs: Sequence[tuple[Any, Any]]) -> None:
         self._pairs = tuple(pairs)
         self._wanted = frozenset(id(thing) for pair in self._pairs for thing in pair)
-        self._modules: Modules = {}
-        self._sizes: dict[int, int] = {}
+        self._number = -1
+        """That of the stock at the last look."""
         self._names: dict[int, tuple[ModuleType, tuple[str, ...]]] = {}
         """The names of interest in each module that has some."""
 
@@ -125,22 +160,26 @@ class ImportedNames:
                     setattr(module, name, other)
 
     def _look(self) -> None:
-        """Find the names again in modules that are new or have grown; a process has thousands of others."""
-        modules, sizes = _modules()
-        if modules is self._modules and sizes == self._sizes:
+        """Find the names again in the modules that have changed."""
+        _stock.look()
+        if self._number == _stock.number:
             return
-        new = modules.keys() - self._modules.keys()
-        new |= {key for key, _ in sizes.items() ^ self._sizes.items()}  # grown, or complete since
-        for key in (self._modules.keys() - modules.keys()) | new:
+        changed = _stock.changed_since(self._number)
+        if changed is None:
+            self._names.clear()
+        for key in _stock.modules if changed is None else changed:
             self._names.pop(key, None)
-        for key in new & modules.keys():
-            if names := self._names_in(modules[key]):
-                self._names[key] = modules[key], names
-        self._modules, self._sizes = modules, sizes
+            module = _stock.modules.get(key)
+            if module is not None and (names := self._names_in(module)):
+                self._names[key] = module, names
+        self._number = _stock.number
 
     def _names_in(self, module: ModuleType) -> tuple[str, ...]:
         """The global names of interest in a module; none in wavetank's own."""
-        own_name = vars(module).get("__name__")
+        names = vars(module)
+        if self._wanted.isdisjoint(map(id, list(names.values()))):
+            return ()
+        own_name = names.get("__name__")
         if own_name in _SOURCES or str(own_name).startswith(_PACKAGE):
             return ()
-        return tuple(name for name, value in list(vars(module).items()) if id(value) in self._wanted)
+        return tuple(name for name, value in list(names.items()) if id(value) in self._wanted)
