@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import fcntl
 import gc
+import inspect
 import json
 import os
 import pkgutil
@@ -51,6 +52,8 @@ def load() -> None:
     for name in (*LOADED, *(module.name for module in pkgutil.walk_packages(wavetank.__path__, "wavetank."))):
         if not name.endswith(NOT_LOADED):
             import_module(name)
+    # The first failure that pytest shows in a process has it look up the file of each module.
+    inspect.getmodule(load.__code__, "<none>")
     gc.collect()
     gc.freeze()
 
