@@ -16,11 +16,11 @@ Ask = Callable[[str], Awaitable[str]]
 PERMITS = 10
 
 
-async def process(tank: Tank, ask: Ask, *, count: int) -> None:
+async def process(tank: Tank, ask: Ask, *, count: int, requests_per_item: int = 6) -> None:
     """So many items, ten of them under way at any instant."""
     gate, permits = Gate(), anyio.CapacityLimiter(PERMITS)
     tank.watch("permits", lambda: permits.borrowed_tokens)
-    tank.expect(in_flight=PERMITS, requests_per_item=6, herd=0.25)
+    tank.expect(in_flight=PERMITS, requests_per_item=requests_per_item, herd=0.25)
 
     async def one(item: str) -> None:
         async with permits:
