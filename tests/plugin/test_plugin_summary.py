@@ -209,3 +209,29 @@ def test_the_line_on_searches_says_what_it_counts(pytester: pytest.Pytester, run
     assert int(found[1])
     assert int(found[2]) > 1
     assert lines_of(result, "test_fails_early")[1:] == ["no request reached the fake before the test failed"]
+
+
+def test_tests_that_meet_nothing_are_named_up_to_ten(
+    pytester: pytest.Pytester, run_pytest: RunPytest
+) -> None:
+    """The others are counted, unless they failed or wanted a host that the fake does not answer for."""
+    pytester.makepyfile(
+        test_it="""
+            import httpx
+            import pytest
+
+            @pytest.mark.parametrize("number", range(14))
+            def test_idle(fake_llm, number):
+                assert number != 12
+                if number == 13:
+                    with pytest.raises(Exception):
+                        httpx.get("https://api.unknown.example/v1")
+        """
+    )
+    result = run_pytest("--llm-checks=liveness")
+    result.assert_outcomes(passed=13, failed=1)
+    named = re.findall(r"test_idle\[(\d+)\]: no request reached", result.stdout.str())
+    assert sorted(map(int, named)) == [*range(10), 12, 13]
+    result.stdout.fnmatch_lines(["no request reached the fake in 2 more tests; -v names them"])
+    assert "test_idle[11]" not in result.stdout.str()
+    assert "more test" not in run_pytest("--llm-checks=liveness", "-v").stdout.str()

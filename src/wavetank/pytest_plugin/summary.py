@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .under_way import SearchUnderWay
 
 _SEEN: Final = 10
-"""So many tests have a line on what is not counted: an old suite of thousands may have one in each."""
+"""So many tests have a line on what fails no test: an old suite of thousands may have one in each."""
 
 _SAYS_NOTHING: Final = "the result says nothing about that"
 
@@ -99,8 +99,13 @@ def lines(tests: list[_Test], *, full: bool) -> Iterator[str]:
     virtual = [facts for facts in all_facts if facts["virtual"]]
     if virtual:
         yield _times(_total(virtual, "time_ns"), max(_total(virtual, "real_ns"), 1))
+    idle = [test.nodeid for test in tests if test.outcome == "passed" and _met_nothing(test)]
+    unnamed = set[str]() if full else {*idle[_SEEN:]}
     for test in tests:
-        yield from _of_one(test, full=full)
+        if test.nodeid not in unnamed:
+            yield from _of_one(test, full=full)
+    if unnamed:
+        yield f"no request reached the fake in {counted(len(unnamed), 'more test')}; -v names them"
     yield from _seen([test for test in tests if test.facts["seen"]], full=full)
     kept = sum(bool(test.facts["report"]) and test.outcome == "passed" for test in tests)
     if kept and not full:
@@ -121,6 +126,13 @@ def _seen(tests: list[_Test], *, full: bool) -> Iterator[str]:
 def _unserved(all_facts: list[dict[str, Any]]) -> str:
     count = sum(len(facts["unserved"]) for facts in all_facts)
     return f", {count} unserved" if count else ""
+
+
+def _met_nothing(test: _Test) -> bool:
+    """Whether it asked for the fake and sent no request at all; that is said where no wave waited for one."""
+    facts = test.facts
+    sent = any(facts[name] for name in ("requests", "not_met", "unserved", "unknown_hosts"))
+    return bool(facts["asked"]) and not sent
 
 
 def _of_one(test: _Test, *, full: bool) -> Iterator[str]:
