@@ -16,7 +16,7 @@ from hypothesis import settings
 from wavetank.museum import SPECIMENS
 from wavetank.scenario import parse_scenario
 
-from ..depth import DEEP
+from ..depth import DEEP, n_of
 from .page_blocks import PAGES, ROOT, assert_printed, texts
 
 RunPytest = Callable[..., pytest.RunResult]
@@ -54,9 +54,8 @@ def module_name(page: Path, number: int) -> str:
 def few_examples() -> Iterator[None]:
     """That a page is right shows in a few examples; many would test Hypothesis' strategies once more."""
     before = settings.get_current_profile_name()
-    if not DEEP:
-        settings.register_profile("pages", settings.get_profile(before), max_examples=10)
-        settings.load_profile("pages")
+    settings.register_profile("pages", settings.get_profile(before), max_examples=n_of(10, 100))
+    settings.load_profile("pages")
     yield
     settings.load_profile(before)
 
