@@ -35,6 +35,7 @@ for row in rows:
 def save():
     with open("out.csv", "w") as file:
         csv.writer(file).writerows(answers.items())
+    open(".coverage.box", "w").close()  # as coverage, which is no part of the program, does
     print(f"{len(answers)} answers with the key {os.environ['OPENAI_API_KEY']}")
 """
 
@@ -57,7 +58,7 @@ def test_a_script_in_a_process_of_its_own(capfd: pytest.CaptureFixture[str]) -> 
     assert "3 answers with the key sk-wavetank" in said
     assert "wavetank: batch.py in 'calm' with seed 0: " in said
     assert "wavetank: 3 items: 3 answered, 3 of them at the first request" in said
-    assert "wavetank: it wrote box/out.csv" in said
+    assert "wavetank: it wrote box/out.csv\n" in said
     assert said.splitlines()[-2].endswith(r"--item-from 'row-\d' --sandbox box -- --input rows.csv")
     assert Path("box", "out.csv").read_text().count("row-") == 6
     assert not Path("out.csv").exists()

@@ -7,7 +7,6 @@ import sys
 from typing import Any, Final, final
 
 _WRITES: Final = os.O_WRONLY | os.O_RDWR
-_CACHES: Final = "__pycache__"
 
 
 @final
@@ -23,8 +22,8 @@ class WrittenFiles:
     def stop(self) -> tuple[str, ...]:
         """Note no more; the files, those below the first working directory relative to it."""
         self._over = True
-        there = (path for path in self._paths if os.path.isfile(path) and _CACHES not in path)
-        return tuple(path.removeprefix(self._here) for path in there)
+        there = (path for path in self._paths if os.path.isfile(path))
+        return tuple(path.removeprefix(self._here) for path in there if not _is_of_a_tool(path))
 
     def _noted(self, event: str, arguments: tuple[Any, ...]) -> None:
         if self._over:
@@ -43,3 +42,8 @@ class WrittenFiles:
     def _note(self, path: object) -> None:
         if isinstance(path, str | bytes | os.PathLike):
             self._paths[os.path.abspath(os.fsdecode(path))] = None
+
+
+def _is_of_a_tool(path: str) -> bool:
+    """Whether Python or coverage has written it, and not the program."""
+    return f"{os.sep}__pycache__{os.sep}" in path or os.path.basename(path).startswith(".coverage")
