@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from ..sim.errors import RealInputOutput
 from ..sim.refused_io import LEAVE_OUT
-from ..sim.virtual_files import NETWORKS, add_unconnected, add_virtual_file, virtual_end_of
+from ..sim.virtual_files import NETWORKS, add_socket, add_virtual_file, virtual_end_of
 from .attributes import replaced
 from .imported_names import ImportedNames
 from .imports import on_import
@@ -174,17 +174,23 @@ def _connects(original: Method) -> Method:
     return guarded
 
 
+def _made(original: Method) -> Method:
+    @functools.wraps(original)
+    def noted(self: socket.socket, *args: Any, **options: Any) -> None:
+        original(self, *args, **options)
+        if _networks and self.family in _NETWORK:
+            add_socket(self)
+
+    return noted
+
+
 def _end_at(one: socket.socket, address: Any) -> End | None:
     """Connect a socket to a host in this process, if the address is one."""
     if not _networks or one.family not in _NETWORK:
         return None
     if virtual_end_of(one) is not None:
         raise OSError(errno.EISCONN, os.strerror(errno.EISCONN))
-    try:
-        end = _networks[-1].connect(one, address)
-    except OSError:
-        add_unconnected(one)
-        raise
+    end = _networks[-1].connect(one, address)
     if end is not None:
         add_virtual_file(one, end)
         end.signal_on(one.fileno())
@@ -259,6 +265,7 @@ _OF_COMPILED: Final = {
     name: _with_ends(getattr(_compiled, name)) for name in _OF_SOCKETS if hasattr(_compiled, name)
 }
 _ON_CLASSES: Final = (
+    (socket.socket, "__init__", _made(socket.socket.__init__)),
     *(
         (socket.socket, name, _with_ends(getattr(socket.socket, name)))
         for name in _OF_SOCKETS

@@ -35,8 +35,8 @@ NETWORKS: Final[list[Any]] = []
 
 _files: Final[dict[int, tuple[weakref.ref[Any], Any]]] = {}
 
-_unconnected: Final[weakref.WeakKeyDictionary[Any, Process]] = weakref.WeakKeyDictionary()
-"""Sockets that failed to connect, and whose they are: trio lets others run before it closes one."""
+_sockets: Final[weakref.WeakKeyDictionary[Any, Process]] = weakref.WeakKeyDictionary()
+"""The sockets of simulated processes, also those that are not connected yet, or could not be."""
 
 
 def add_virtual_file(socket: Any, file: VirtualFile) -> None:
@@ -45,10 +45,10 @@ def add_virtual_file(socket: Any, file: VirtualFile) -> None:
     _files[descriptor] = weakref.ref(socket, lambda gone: _lost(descriptor, gone)), file
 
 
-def add_unconnected(socket: Any) -> None:
-    """A connection of `socket` failed at once; its program is about to close it, or to try again."""
+def add_socket(socket: Any) -> None:
+    """A simulated process, if this is one, has made `socket`."""
     if (process := current_process.get()) is not None:
-        _unconnected[socket] = process
+        _sockets[socket] = process
 
 
 def forget_virtual_file(socket: Any) -> Any:
@@ -70,7 +70,7 @@ def close_files_of(process: Process) -> None:
         socket = reference()
         if socket is not None and file.process is process:
             os.close(socket.detach())
-    for socket, owner in [*_unconnected.items()]:
+    for socket, owner in [*_sockets.items()]:
         if owner is process and socket.fileno() >= 0:
             os.close(socket.detach())
 
