@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import deque
+from collections.abc import Callable
 from importlib.machinery import ModuleSpec
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -141,3 +143,44 @@ def test_a_table_that_was_not_used_for_long_goes_through_all_again(
     assert vars(gone)["held"] is ORIGINAL
     assert set(held(modules).values()) == {STAND_IN}
     assert len(held(modules)) == 7
+
+
+class Lazy(ModuleType):
+    """A module that loads itself when its names are asked for, the first time."""
+
+    when_loaded: Callable[[], object] | None = None
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "__dict__" and Lazy.when_loaded is not None:
+            load, Lazy.when_loaded = Lazy.when_loaded, None
+            load()
+        return super().__getattribute__(name)
+
+
+def test_a_module_that_gives_names_to_another_when_it_is_looked_at(
+    modules: dict[str, ModuleType], table: ImportedNames
+) -> None:
+    """The names are found in the same look."""
+    table.put_in()
+    modules["lazy"] = Lazy("lazy")
+    Lazy.when_loaded = lambda: vars(modules["module_7"]).update(held=ORIGINAL)
+    table.put_in()
+    assert held(modules)["module_7"] is STAND_IN
+
+
+def test_a_module_that_fails_to_load_when_it_is_looked_at(
+    modules: dict[str, ModuleType], table: ImportedNames
+) -> None:
+    """Its error is the caller's; the next look finds all that is new."""
+
+    def fail() -> None:
+        raise KeyboardInterrupt
+
+    table.put_in()
+    modules["lazy"], modules["new"] = Lazy("lazy"), ModuleType("new")
+    vars(modules["new"])["held"] = ORIGINAL
+    Lazy.when_loaded = fail
+    with pytest.raises(KeyboardInterrupt):
+        table.put_in()
+    table.put_in()
+    assert held(modules)["new"] is STAND_IN

@@ -36,35 +36,35 @@ class _Stock:
         self.modules: dict[int, ModuleType] = {}
         self.number = 0
         """How many looks have seen a change."""
-        self.is_seen: bool | None = None
-        """Inside a block of `one_look`: whether it has looked."""
+        self.looked: bool | None = None
+        """Whether the block of `one_look` has had its look; `None` outside one."""
         self._changes: deque[set[int]] = deque(maxlen=_REMEMBERED)
         self._there: list[Any] = []
         self._growing: dict[int, dict[str, Any]] = {}
         """The names of each module that may get more."""
-        self._sizes: list[int] = []
-        """How many names those have."""
+        self._sizes: dict[int, int] = {}
+        """How many names those had."""
         self._loading: set[int] = set()
 
     def look(self) -> None:
-        """Note which modules have come, gone, got more names or been loaded."""
-        if self.is_seen:
+        """Note which modules have come, gone, got more names or been loaded.
+
+        A module that loads itself when it is looked at may raise; the next look finds all as it was then.
+        """
+        if self.looked:
             return
         there = list(sys.modules.values())
-        sizes = list(map(len, self._growing.values()))
-        changed = set[int]()
+        changed = set[int]() if there == self._there else self._take_stock(there)
+        # Counted when all modules have been looked at: to look at one may give names to another.
+        sizes = {key: len(names) for key, names in self._growing.items()}
         if sizes != self._sizes:
-            each = zip(self._growing, sizes, self._sizes, strict=True)
-            changed.update(key for key, size, before in each if size != before)
-        if there != self._there:
-            changed |= self._take_stock(there)
-            sizes = list(map(len, self._growing.values()))
-        self._sizes = sizes
+            changed |= {key for key, size in sizes.items() if self._sizes.get(key) != size}
+            self._sizes = sizes
         if changed:
             self.number += 1
             self._changes.append(changed)
-        if self.is_seen is not None:
-            self.is_seen = True
+        if self.looked is not None:
+            self.looked = True
 
     def changed_since(self, number: int) -> set[int] | None:
         """The modules that have changed since then, also those gone; `None` if it is too long ago."""
@@ -74,24 +74,24 @@ class _Stock:
         return set[int]().union(*(self._changes[-each] for each in range(1, missed + 1)))
 
     def _take_stock(self, there: list[Any]) -> set[int]:
+        """Keep what is there now; the modules that have come, gone or been loaded."""
         found = list(filter(_is_module, there))
         modules = dict(zip(map(id, found), found, strict=True))
         gone, new = self.modules.keys() - modules.keys(), modules.keys() - self.modules.keys()
-        # The old ones are kept alive until here, so that no new one has an identity of theirs.
-        self._there, self.modules = there, modules
-        for key in gone:
-            self._growing.pop(key, None)
-        changed, unsure, self._loading = gone | new, (self._loading - gone) | new, set()
+        growing = {key: names for key, names in self._growing.items() if key not in gone}
+        changed, unsure, loading = gone | new, (self._loading - gone) | new, set[int]()
         for key in unsure:
             names = vars(modules[key])
             if _is_loading(names):
-                self._loading.add(key)
+                loading.add(key)
             else:
                 changed.add(key)
-            if key in self._loading or not _is_complete(names):
-                self._growing[key] = names
+            if key in loading or not _is_complete(names):
+                growing[key] = names
             else:
-                self._growing.pop(key, None)
+                growing.pop(key, None)
+        # The old modules are kept alive until here, so that no new one has an identity of theirs.
+        self._there, self.modules, self._growing, self._loading = there, modules, growing, loading
         return changed
 
 
@@ -121,11 +121,11 @@ def one_look() -> Iterator[None]:
 
     Nothing may be imported between the tables of a block.
     """
-    _stock.is_seen = False
+    _stock.looked = False
     try:
         yield
     finally:
-        _stock.is_seen = None
+        _stock.looked = None
 
 
 @final
