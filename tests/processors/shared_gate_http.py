@@ -39,6 +39,4 @@ async def main(tank: Tank) -> None:
             wait = seconds_in(response.headers.get("retry-after", ""))
             raise ProviderError(response.text, status=response.status_code, retry_after=wait)
 
-        # Where no header says how long to wait, ten workers ask in turns, every half minute: a quarter of an
-        # hour takes 30 requests, and orders are not always fair.
-        await process(tank, ask, count=28, requests_per_item=12)
+        await process(tank, ask, count=28)
