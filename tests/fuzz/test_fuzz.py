@@ -54,7 +54,7 @@ def a_token(dice: random.Random) -> str:
     schedule = Schedule(
         backend, dice.getrandbits(64), "0a1b2c3d", dice.choice(LEVELS), tuple(deviations), cut, 7, 9
     )
-    return replace(schedule, cpu_spent_after=dice.choice((None, dice.getrandbits(20)))).token()
+    return replace(schedule, cpu_spent_at=dice.choice((None, dice.getrandbits(20)))).token()
 
 
 def test_any_token_is_read_or_refused() -> None:

@@ -211,8 +211,9 @@ def test_the_line_on_searches_says_what_it_counts(pytester: pytest.Pytester, run
     assert lines_of(result, "test_fails_early")[1:] == ["no request reached the fake before the test failed"]
 
 
+@pytest.mark.parametrize("scenario", ["calm", "cascade"])
 def test_tests_that_meet_nothing_are_named_up_to_ten(
-    pytester: pytest.Pytester, run_pytest: RunPytest
+    scenario: str, pytester: pytest.Pytester, run_pytest: RunPytest
 ) -> None:
     """The others are counted, unless they failed or wanted a host that the fake does not answer for."""
     pytester.makepyfile(
@@ -220,18 +221,23 @@ def test_tests_that_meet_nothing_are_named_up_to_ten(
             import httpx
             import pytest
 
-            @pytest.mark.parametrize("number", range(14))
+            @pytest.mark.parametrize("number", range(15))
             def test_idle(fake_llm, number):
                 assert number != 12
                 if number == 13:
                     with pytest.raises(Exception):
                         httpx.get("https://api.unknown.example/v1")
+                if number == 14:
+                    pytest.xfail("for a reason")
         """
     )
-    result = run_pytest("--llm-checks=liveness")
-    result.assert_outcomes(passed=13, failed=1)
-    named = re.findall(r"test_idle\[(\d+)\]: no request reached", result.stdout.str())
+    options = (f"--llm-scenario={scenario}", "--llm-checks=liveness")
+    result = run_pytest(*options)
+    result.assert_outcomes(passed=13, failed=1, xfailed=1)
+    named = re.findall(r"test_idle\[(\d+)\]: (?:no request reached|in cascade)", result.stdout.str())
     assert sorted(map(int, named)) == [*range(10), 12, 13]
-    result.stdout.fnmatch_lines(["no request reached the fake in 2 more tests; -v names them"])
+    result.stdout.fnmatch_lines(
+        ["no request of 3 more tests reached the fake, or none met a wave or fault; -v names them"]
+    )
     assert "test_idle[11]" not in result.stdout.str()
-    assert "more test" not in run_pytest("--llm-checks=liveness", "-v").stdout.str()
+    assert "more test" not in run_pytest(*options, "-v").stdout.str()

@@ -35,7 +35,7 @@ CHOSEN = st.builds(
     program=SIXTEEN_BITS,
     outcome=SIXTEEN_BITS,
     python=st.integers(11, 14),
-    cpu_spent_after=st.none() | st.integers(0, 10**7),
+    cpu_spent_at=st.none() | st.integers(0, 10**7),
 )
 SCHEDULES = PLAIN | CHOSEN
 ALPHABET = string.ascii_letters + string.digits + "-_"

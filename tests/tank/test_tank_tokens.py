@@ -6,6 +6,7 @@ import itertools
 import os
 import subprocess
 import sys
+import time
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -90,9 +91,36 @@ async def polls(tank: wavetank.Tank) -> None:
             tasks.start_soon(poll)
 
 
-@pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_spent_cpu_time_repeats_on_any_machine(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The run ends after as many steps, however long they take, in the search and by its token."""
+def polls_without_a_task(tank: wavetank.Tank) -> None:
+    """A plain function that polls without an end: it takes no step of any loop or thread."""
+    tank.ledger.submit("row-1")
+    while True:
+        time.sleep(0.01)
+
+
+async def polls_within_steps(tank: wavetank.Tank) -> None:
+    """Time passes within a step of the loop, and at its end."""
+    tank.ledger.submit("row-1")
+    while True:
+        for _ in range(7):
+            time.sleep(0.01)
+        await anyio.sleep(0)
+
+
+@pytest.mark.parametrize(
+    ("main", "backend"),
+    [
+        (polls, "asyncio"),
+        (polls, "trio"),
+        (polls_without_a_task, "asyncio"),
+        (polls_within_steps, "asyncio"),
+        (polls_within_steps, "trio"),
+    ],
+)
+def test_spent_cpu_time_repeats_on_any_machine(
+    main: Any, backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run ends at the same place, however long it takes, in the search and by each token."""
 
     def takes(*between_readings: float) -> None:
         clock = itertools.accumulate(itertools.cycle(between_readings))
@@ -100,13 +128,45 @@ def test_spent_cpu_time_repeats_on_any_machine(backend: str, monkeypatch: pytest
 
     takes(0.001, 0.001, 0.012)  # also a run and its repetition differ
     budget: Any = {"backend": backend, "max_cpu_seconds": 0.01}
-    run = wavetank.search(polls, "cascade", seed=1, **budget).failure
+    found = wavetank.search(main, "cascade", seed=1, **budget).failure
+    for run in (found, wavetank.simulate(main, "cascade", **budget)):
+        assert run is not None
+        assert run.kind == "overrun"
+        for seconds in (0.0005, 0.02):
+            takes(seconds)
+            again = wavetank.simulate(main, "cascade", schedule=run.schedule, **budget)
+            assert again.events.to_ndjson() == run.events.to_ndjson()
+
+
+async def polls_in_one_order(tank: wavetank.Tank) -> None:
+    """Polls for long in one of two orders, and then ends."""
+    order: list[int] = []
+
+    async def put(number: int) -> None:
+        order.append(number)
+
+    tank.ledger.submit("row-1")
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(put, 1)
+        tasks.start_soon(put, 2)
+    for _ in range(6000 if order == [2, 1] else 0):
+        await anyio.sleep(0.005)
+    tank.ledger.complete("row-1", "done")
+
+
+def test_a_failure_that_is_found_is_one_though_the_machine_is_faster_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """CPU time that was spent when the schedule was made is spent when it is made for the report."""
+    readings = itertools.chain((0.0, 5.0, 0.0, 5.0), itertools.repeat(5.0))
+    monkeypatch.setattr("wavetank.sim.budgets.cpu_seconds", lambda: next(readings))
+    run = wavetank.search(polls_in_one_order, schedules=20, checks=("liveness",), max_cpu_seconds=1).failure
     assert run is not None
     assert run.kind == "overrun"
-    for seconds in (0.0005, 0.02):
-        takes(seconds)
-        again = wavetank.simulate(polls, "cascade", schedule=run.schedule, **budget)
-        assert again.events.to_ndjson() == run.events.to_ndjson()
+    again = wavetank.simulate(
+        polls_in_one_order, "calm", schedule=run.schedule, checks=("liveness",), max_cpu_seconds=1
+    )
+    assert again.kind == "overrun"
 
 
 if __name__ == "__main__":

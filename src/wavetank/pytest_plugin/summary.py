@@ -99,13 +99,14 @@ def lines(tests: list[_Test], *, full: bool) -> Iterator[str]:
     virtual = [facts for facts in all_facts if facts["virtual"]]
     if virtual:
         yield _times(_total(virtual, "time_ns"), max(_total(virtual, "real_ns"), 1))
-    idle = [test.nodeid for test in tests if test.outcome == "passed" and _met_nothing(test)]
-    unnamed = set[str]() if full else {*idle[_SEEN:]}
+    little = [test.nodeid for test in tests if _says_little(test)]
+    unnamed = set[str]() if full else {*little[_SEEN:]}
     for test in tests:
         if test.nodeid not in unnamed:
             yield from _of_one(test, full=full)
     if unnamed:
-        yield f"no request reached the fake in {counted(len(unnamed), 'more test')}; -v names them"
+        many = counted(len(unnamed), "more test")
+        yield f"no request of {many} reached the fake, or none met a wave or fault; -v names them"
     yield from _seen([test for test in tests if test.facts["seen"]], full=full)
     kept = sum(bool(test.facts["report"]) and test.outcome == "passed" for test in tests)
     if kept and not full:
@@ -128,11 +129,11 @@ def _unserved(all_facts: list[dict[str, Any]]) -> str:
     return f", {count} unserved" if count else ""
 
 
-def _met_nothing(test: _Test) -> bool:
-    """Whether it asked for the fake and sent no request at all; that is said where no wave waited for one."""
+def _says_little(test: _Test) -> bool:
+    """Whether all there is to say of a test that did not fail is what its requests did not meet."""
     facts = test.facts
-    sent = any(facts[name] for name in ("requests", "not_met", "unserved", "unknown_hosts"))
-    return bool(facts["asked"]) and not sent
+    more = test.outcome == "failed" or facts["unserved"] or facts["unknown_hosts"]
+    return bool(facts["asked"] and (facts["not_met"] or not facts["requests"])) and not more
 
 
 def _of_one(test: _Test, *, full: bool) -> Iterator[str]:

@@ -132,28 +132,31 @@ class StepBudget:
 class CpuBudget:
     """How much CPU time a run may use without an outcome while virtual time passes.
 
-    A run that repeats one in which it was spent after so many steps, `spent_after`, ends there too, however
-    fast the machine is: no clock is read.
+    How often time passes is the same in each repetition of a run; how long that takes is not. So a run that
+    repeats another ends where that one did, `ends_at`, and reads no clock.
     """
 
-    __slots__ = ("_advances", "_since", "_spent_after", "seconds")
+    __slots__ = ("_ends_at", "_since", "_unread", "advances", "seconds")
 
-    def __init__(self, seconds: float = CPU_SECONDS_WITHOUT_PROGRESS, spent_after: int | None = None) -> None:
+    def __init__(self, seconds: float = CPU_SECONDS_WITHOUT_PROGRESS, ends_at: int | None = None) -> None:
         self.seconds = seconds
-        self._spent_after = spent_after
+        self.advances = 0
+        """How often time was about to pass."""
+        self._ends_at = ends_at
         self.renew()
 
     def renew(self) -> None:
         """Something came to an outcome: count from the next reading of the clock."""
-        self._advances = 0
+        self._unread = 0
         self._since: float | None = None
 
-    def is_spent(self, steps: int) -> bool:
-        """Whether the run is to end after so many steps; asked each time that time is about to pass."""
-        if self._spent_after is not None:
-            return steps >= self._spent_after
-        self._advances += 1
-        if self._advances % _ADVANCES_PER_CPU_READING:
+    def is_spent(self) -> bool:
+        """Whether the run is to end; asked each time that virtual time is about to pass."""
+        self.advances += 1
+        if self._ends_at is not None:
+            return self.advances == self._ends_at
+        self._unread += 1
+        if self._unread % _ADVANCES_PER_CPU_READING:
             return False
         now = cpu_seconds()
         if self._since is None:
@@ -162,9 +165,10 @@ class CpuBudget:
 
     def error(self, now: int) -> CpuBudgetSpent:
         """What to raise when the budget is spent at the instant `now`."""
-        return CpuBudgetSpent(
-            f"{self.seconds:g} s of CPU time without an outcome, at {format_duration(now)} of virtual time"
+        spent = (
+            f"{self.seconds:g} s of CPU time" if self._ends_at is None else "as much CPU time as was given"
         )
+        return CpuBudgetSpent(f"{spent} without an outcome, at {format_duration(now)} of virtual time")
 
     def __repr__(self) -> str:
         return f"<CpuBudget {self.seconds:g} s>"

@@ -24,8 +24,8 @@ class Ended:
 
     `late_steps` were run in the second half of a budget of virtual time. `stuck` names the tasks
     that could never go on although others still ran, and `spinning` says who took the last
-    steps of a spent budget, or which loop only read the clock. If the CPU time was spent, it was so after
-    `cpu_spent_after` steps.
+    steps of a spent budget, or which loop only read the clock. `cpu_spent_at` is that of the
+    `RunStopped`.
     """
 
     how: How
@@ -36,7 +36,7 @@ class Ended:
     late_steps: int = 0
     stuck: tuple[str, ...] = ()
     spinning: tuple[str, ...] = ()
-    cpu_spent_after: int | None = None
+    cpu_spent_at: int | None = None
 
 
 async def awaited(main: Callable[[], Awaitable[Any]], engine: Engine, scheduler: Scheduler) -> Ended:
@@ -97,7 +97,7 @@ def stopped(reason: RunStopped, steps: int) -> Ended:
         "blocked": reason.blocked,
         "stuck": reason.stuck,
         "spinning": reason.spinning,
-        "cpu_spent_after": reason.cpu_spent_after,
+        "cpu_spent_at": reason.cpu_spent_at,
     }
     if isinstance(reason, Deadlock):
         return Ended(how="deadlock", **common)

@@ -12,13 +12,13 @@ class RunStopped(BaseException):
     `blocked` has a paragraph for each task and thread that waited then: its await chain and what
     it waits for. `stuck` names the tasks that no other task could wake any more although others still ran.
     `spinning` says who took the last steps of a budget, or which loop only read the clock.
-    `cpu_spent_after` is the number of steps after which the CPU time was spent, if that ended the run.
+    If its CPU time was spent, `cpu_spent_at` says how often virtual time had been about to pass by then.
     """
 
     blocked: tuple[str, ...] = ()
     stuck: tuple[str, ...] = ()
     spinning: tuple[str, ...] = ()
-    cpu_spent_after: int | None = None
+    cpu_spent_at: int | None = None
 
 
 @final

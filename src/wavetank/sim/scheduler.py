@@ -57,7 +57,7 @@ class SchedulerOptions(TypedDict, total=False):
     level: Level
     step_budget: int
     cpu_seconds: float
-    cpu_spent_after: int | None
+    cpu_spent_at: int | None
     quiet_at: int
     attentive: bool
     interrupting: bool
@@ -87,7 +87,7 @@ class Scheduler(RunMembers):
         level: Level = DEFAULT_LEVEL,
         step_budget: int = STEPS_WITHOUT_PROGRESS,
         cpu_seconds: float = CPU_SECONDS_WITHOUT_PROGRESS,
-        cpu_spent_after: int | None = None,
+        cpu_spent_at: int | None = None,
         quiet_at: int = 0,
         attentive: bool = False,
         interrupting: bool = False,
@@ -100,7 +100,7 @@ class Scheduler(RunMembers):
         self.began = timers.now()
         """The instant at which this run began."""
         self.step_budget = step_budget
-        self.cpu_budget = CpuBudget(cpu_seconds, cpu_spent_after)
+        self.cpu_budget = CpuBudget(cpu_seconds, cpu_spent_at)
         self.quiet_at = self.began + quiet_at
         self.chooser = chooser
         self.level = level
@@ -482,9 +482,9 @@ class Scheduler(RunMembers):
                 return
             tasks, threads = self._suspended(), self.witness.blocked_threads()
             raise self.stopped(deadlock(tasks, threads, strangers, now=self.elapsed))
-        if self.cpu_budget.is_spent(self.steps) and self.stopped_by is None:
+        if self.cpu_budget.is_spent() and self.stopped_by is None:
             reason = self.stopped(self.cpu_budget.error(self.elapsed))
-            reason.cpu_spent_after = self.steps
+            reason.cpu_spent_at = self.cpu_budget.advances
             raise reason
         if timers.limit is not None:
             if self.elapsed >= self._lookout.next_look:

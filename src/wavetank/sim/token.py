@@ -56,7 +56,7 @@ class Schedule:
 
     The backend `hosted` is a test that somebody else's runner runs. `program` is the fingerprint of
     the program and `outcome` that of its event log, 16 bits each, if a search has found it; `python`
-    is the minor version it was made on. If its CPU time was spent, it was so after `cpu_spent_after` steps.
+    is the minor version it was made on. `cpu_spent_at` is where its CPU time was spent, if it was.
     """
 
     backend: str
@@ -68,12 +68,13 @@ class Schedule:
     program: int = 0
     outcome: int = 0
     python: int = sys.version_info.minor
-    cpu_spent_after: int | None = None
+    cpu_spent_at: int | None = None
 
     @property
     def chosen(self) -> bool:
         """Whether it is more than plain FIFO order of any program: a search has found it."""
-        return bool(self.deviations or self.program or self.outcome) or self.cut != NOTHING
+        found = self.deviations or self.program or self.outcome or self.cpu_spent_at is not None
+        return bool(found) or self.cut != NOTHING
 
     def token(self) -> str:
         """The token that `Schedule.parse` reads back."""
@@ -87,14 +88,17 @@ class Schedule:
         return PREFIX + base64.urlsafe_b64encode(checked).decode().rstrip("=")
 
     def _numbers(self) -> Iterator[int]:
-        """What is left out, each deviation with the number of zeros before it, and where CPU time ended."""
+        """What is left out, each deviation with the number of zeros before it, and where CPU time was spent.
+
+        A deviation has three numbers, so that one number left over is the last of these.
+        """
         yield from (self.cut.scenario, self.cut.items, self.cut.workers)
         behind = 0
         for deviation in self.deviations:
             yield from (deviation.place - behind, deviation.choice, deviation.width)
             behind = deviation.place + 1
-        if self.cpu_spent_after is not None:
-            yield self.cpu_spent_after
+        if self.cpu_spent_at is not None:
+            yield self.cpu_spent_at
 
     def matching(self, *, backend: str, digest: str, program: int | None = None) -> Schedule:
         """This schedule, if it belongs to a run of `program` on `backend` of the scenario with this `digest`.
@@ -155,7 +159,7 @@ class Schedule:
         if not body[0] & _CHOSEN:
             return cls(backend, seed, digest)
         of_scenario, items, workers, *numbers = _read_varints(body, start + 6)
-        cpu_spent_after = numbers.pop() if len(numbers) % 3 == 1 else None
+        cpu_spent_at = numbers.pop() if len(numbers) % 3 == 1 else None
         return cls(
             backend,
             seed,
@@ -166,7 +170,7 @@ class Schedule:
             program=int.from_bytes(rest[2:4], "big"),
             outcome=int.from_bytes(rest[4:6], "big"),
             python=rest[1],
-            cpu_spent_after=cpu_spent_after,
+            cpu_spent_at=cpu_spent_at,
         )
 
 

@@ -15,14 +15,14 @@ from .random_choosers import Measured
 class Plan:
     """How one run is to be made: who chooses, and the level it keeps to.
 
-    One that repeats a run whose CPU time was spent has it spent after as many steps, `cpu_spent_after`.
+    One that repeats a run whose CPU time was spent ends at the same place, `cpu_spent_at`.
     """
 
     chooser: Chooser
     level: Level
     policy: str
     """The name of the policy, as a report shows it."""
-    cpu_spent_after: int | None = None
+    cpu_spent_at: int | None = None
 
 
 class Policy(Protocol):

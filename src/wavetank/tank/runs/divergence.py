@@ -46,7 +46,7 @@ def repeated(trials: TrialMaker, failed: Trial) -> None:
     """
     first = failed.stopped_early or failed
     for _ in range(REPEATS):
-        plan = Plan(Replay(first.deviations), first.level, "replay", first.end.cpu_spent_after)
+        plan = Plan(Replay(first.deviations), first.level, "replay", first.end.cpu_spent_at)
         again = trials.run(plan, short_budget=True)
         where = _first_difference(first, again)
         if where is not None:
@@ -139,7 +139,7 @@ def on_course(trials: TrialMaker, schedule: Schedule, *, twice: bool = True) -> 
 
 
 def _replayed(trials: TrialMaker, schedule: Schedule) -> Trial:
-    plan = Plan(Replay(schedule.deviations), schedule.level, "replay", schedule.cpu_spent_after)
+    plan = Plan(Replay(schedule.deviations), schedule.level, "replay", schedule.cpu_spent_at)
     return trials.run(plan, narrated=True)
 
 

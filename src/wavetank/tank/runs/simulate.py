@@ -112,6 +112,8 @@ def simulate(
             trial = on_course(trials, here) if here.chosen else trials.run(attentive=True)
     if warning := unmatched(trial.log):
         warnings.warn(warning, UnmatchedLedger, stacklevel=2)
+    if trial.end.cpu_spent_at is not None and not here.chosen:
+        here = _ending_there(trials, here, trial)
     token = replace(here, backend=trial.log.header.backend).token()
     return _with_token(trial.run, token, call(main, scenario, options)(token), own)
 
@@ -146,10 +148,14 @@ def _as_chosen(trials: Trials, schedule: Schedule, own: ExternalSchedule) -> tup
     deviations = trial.record.deviations
     if not deviations:
         return trial, schedule
-    return trial, replace(
+    return trial, replace(_ending_there(trials, schedule, trial), level=own.level, deviations=deviations)
+
+
+def _ending_there(trials: Trials, schedule: Schedule, trial: Trial) -> Schedule:
+    """A schedule whose run is to end as this one did."""
+    return replace(
         schedule,
-        level=own.level,
-        deviations=deviations,
         program=trials.program,
         outcome=outcome_of(trial.log),
+        cpu_spent_at=trial.end.cpu_spent_at,
     )

@@ -253,7 +253,7 @@ class Trials(TrialMaker):
             backend=self._backend.name,
             max_virtual_seconds=self.options.max_virtual_seconds,
             max_cpu_seconds=self.options.max_cpu_seconds,
-            cpu_spent_after=None if plan is None else plan.cpu_spent_after,
+            cpu_spent_at=None if plan is None else plan.cpu_spent_at,
             short_limit=after_delay(self.budgets.virtual_seconds) if short_budget else None,
             scheduler=self._scheduler,
             chooser=chooser,

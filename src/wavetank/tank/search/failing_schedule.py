@@ -47,9 +47,11 @@ def find(trials: TrialMaker, failed: Trial, wanted: Level) -> Finding:
     return _Investigation(trials, failed, wanted).finding()
 
 
-def planned(deviations: Deviations, level: Level) -> Plan | None:
-    """A run with these deviations; plain FIFO needs no plan."""
-    return Plan(Replay(deviations), level, "replay") if deviations else None
+def planned(deviations: Deviations, level: Level, cpu_spent_at: int | None = None) -> Plan | None:
+    """A run with these deviations, whose CPU time is spent where it was; plain FIFO needs no plan."""
+    if not deviations and cpu_spent_at is None:
+        return None
+    return Plan(Replay(deviations), level, "replay", cpu_spent_at)
 
 
 def as_found(trials: TrialMaker, failed: Trial) -> Schedule:
@@ -76,7 +78,7 @@ def _schedule(
         cut=cut,
         program=trials.program,
         outcome=outcome_of(trial.log),
-        cpu_spent_after=trial.end.cpu_spent_after,
+        cpu_spent_at=trial.end.cpu_spent_at,
     )
 
 
@@ -101,8 +103,8 @@ class _Investigation:
         return found
 
     def _as_found(self, level: Level) -> Finding:
-        deviations = self._failed.deviations
-        trial = self._trials.run(planned(deviations, level), narrated=True)
+        deviations, cpu_spent_at = self._failed.deviations, self._failed.end.cpu_spent_at
+        trial = self._trials.run(planned(deviations, level, cpu_spent_at), narrated=True)
         schedule = _schedule(self._trials, self._failed, trial, deviations, level)
         return Finding(trial, schedule, self._looking)
 

@@ -63,13 +63,14 @@ def failing_again(
         if failed.failure is None:
             return None
         repeated(trials, failed)
-        trial = trials.run(planned(failed.deviations, schedule.level), narrated=True)
+        again = planned(failed.deviations, schedule.level, failed.end.cpu_spent_at)
+        trial = trials.run(again, narrated=True)
     made = replace(
         schedule,
         deviations=failed.deviations,
         program=trials.program,
         outcome=outcome_of(trial.log),
-        cpu_spent_after=trial.end.cpu_spent_after,
+        cpu_spent_at=trial.end.cpu_spent_at,
     )
     found = found_lines(scenario, options, Finding(trial, made, 0), "a schedule kept from an earlier run")
     return replace(trial.run, schedule=made.token(), replay=replay(made.token()), found=tuple(found))
