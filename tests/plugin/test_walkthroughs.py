@@ -21,8 +21,18 @@ TOKEN = re.compile(r"--llm-replay=(wt1-[\w-]+)")
 
 WALKTHROUGHS = [page for page in PAGES if is_walkthrough(page)]
 
+ON_3_11 = pytest.mark.skipif(
+    sys.version_info[:2] != (3, 11), reason="shows a schedule of Python 3.11: event loops differ"
+)
 
-@pytest.mark.parametrize("page", WALKTHROUGHS, ids=lambda page: page.stem)
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, id=page.stem, marks=ON_3_11 if page.stem == "tutorial" else ())
+        for page in WALKTHROUGHS
+    ],
+)
 def test_a_walkthrough_prints_what_it_shows(
     page: Path, pytester: pytest.Pytester, run_pytest: RunPytest
 ) -> None:

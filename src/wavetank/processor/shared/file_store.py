@@ -149,8 +149,8 @@ class FileStore:
     def _write(self, file: sqlite3.Connection, state: GateState, now: int) -> None:
         stored = _encode(state)
         file.execute(
-            "INSERT INTO gate VALUES (?1, ?2, ?3, ?4, '') ON CONFLICT (name) DO UPDATE SET "
-            "layout = ?2, seen = ?3, state = ?4",
+            "INSERT INTO gate VALUES (?, ?, ?, ?, '') ON CONFLICT (name) DO UPDATE SET "
+            "layout = excluded.layout, seen = excluded.seen, state = excluded.state",
             (self._name, LAYOUT, now, stored),
         )
 
