@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import anyio
+import anyio.to_thread
 import pytest
 
 import wavetank
@@ -813,3 +814,28 @@ def test_the_rest_of_a_rounding_error_is_slept_off(backend: str) -> None:
         return anyio.current_time()
 
     assert wavetank.simulate(main, backend=backend).value == 2 + 1e-9
+
+
+@pytest.mark.parametrize("budget", ["max_virtual_seconds", "max_cpu_seconds"])
+@pytest.mark.parametrize("backend", ["asyncio", "trio", "executor"])
+def test_threads_that_never_end_keep_no_run_from_its_end(backend: str, budget: str) -> None:
+    """A loop waits for the threads of its executor when it is closed: not after a run was stopped."""
+
+    async def main(tank: Tank) -> None:
+        tank.ledger.submit("a")
+
+        def poll() -> None:
+            while True:
+                time.sleep(0.01)
+
+        if backend == "executor":
+            await asyncio.gather(asyncio.to_thread(poll), asyncio.to_thread(poll))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(anyio.to_thread.run_sync, poll)
+            tasks.start_soon(anyio.to_thread.run_sync, poll)
+
+    options: Any = {budget: 0.01 if budget == "max_cpu_seconds" else 10, "checks": ("liveness",)}
+    engine = "trio" if backend == "trio" else "asyncio"
+    kinds = [wavetank.simulate(main, "calm", backend=engine, **options).kind for _ in range(2)]
+    assert kinds[0] in ("livelock", "overrun", "deadlock")
+    assert kinds[0] == kinds[1]

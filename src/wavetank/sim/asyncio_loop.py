@@ -471,6 +471,7 @@ class SimulatedLoop(SocketMethods):
         """Close the coroutines of tasks that will not end; what they still await finds its loop and task."""
         running = events._get_running_loop()
         events._set_running_loop(self)
+        self.scheduler.closes_coroutines = True
         try:
             for task in tasks:
                 if not task.done():
@@ -480,6 +481,7 @@ class SimulatedLoop(SocketMethods):
                     finally:
                         asyncio.tasks._leave_task(self, task)
         finally:
+            self.scheduler.closes_coroutines = False
             events._set_running_loop(running)
 
     def let_go(self) -> None:

@@ -127,6 +127,8 @@ class Scheduler(RunMembers):
         self._numbers: Counter[str] = Counter()
         self.over = False
         """Whether the run has ended; its threads unwind then."""
+        self.closes_coroutines = False
+        """Whether the engine closes what will not end: in a run that was stopped nothing waits then."""
         self.has_processes = False
         """Whether parts of the program stand for processes of their own."""
 
@@ -179,10 +181,13 @@ class Scheduler(RunMembers):
         Raises:
             Deadlock: no thread can run and nothing is due (raised on the scheduler thread).
             RunOver: the run has ended (raised on the other threads).
+            RunStopped: the run was stopped, and its engine closes what is left.
         """
         me = self.here()
         if self.over and me is not self._main:
             raise RunOver
+        if self.closes_coroutines and self.stopped_by is not None:
+            raise self.stopped_by  # a `finally` may wait for a thread that never ends
         if self.watch is not None and me is self._main:
             self.watch.blocks(self.witness.who_runs())
         me.woken = False

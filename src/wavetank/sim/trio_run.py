@@ -280,7 +280,8 @@ class TrioEngine:
         try:
             while inspect.getgeneratorstate(run) == inspect.GEN_SUSPENDED and self.unwind():
                 with suppress(StopIteration, RunStopped), library_is_trio():
-                    while True:
+                    # A thread that polls takes no step of a task: count the passes as well.
+                    for _ in range(_STEPS_TO_UNWIND):
                         self.wait(run.send(()))
         finally:
             if inspect.getgeneratorstate(run) == inspect.GEN_SUSPENDED:
