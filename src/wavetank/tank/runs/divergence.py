@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from itertools import zip_longest
 from typing import Final
 
@@ -36,6 +37,16 @@ def outcome_of(log: EventLog) -> int:
     """What a token keeps of an event log: no traces, and no files and lines, as any edit changes those."""
     lines = log.to_ndjson(waits=False).splitlines(keepends=True)
     return checksum(_PLACE.sub(b"", b"".join(line for line in lines if _TRACED not in line)))
+
+
+def ending_as(schedule: Schedule, trials: TrialMaker, trial: Trial) -> Schedule:
+    """The schedule of this run, with all that shows whether a repetition comes to the same end."""
+    return replace(
+        schedule,
+        program=trials.program,
+        outcome=outcome_of(trial.log),
+        cpu_spent_at=trial.end.cpu_spent_at,
+    )
 
 
 def repeated(trials: TrialMaker, failed: Trial) -> None:

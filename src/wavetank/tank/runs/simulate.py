@@ -17,7 +17,7 @@ from ...sim.token import THREADS, Schedule
 from ..failure import UnmatchedLedger
 from ..tank import Tank
 from ..workload import Workload, program_number
-from .divergence import on_course, outcome_of
+from .divergence import ending_as, on_course
 from .external_schedule import ExternalSchedule
 from .finished_run import Run
 from .replay_line import call
@@ -113,7 +113,7 @@ def simulate(
     if warning := unmatched(trial.log):
         warnings.warn(warning, UnmatchedLedger, stacklevel=2)
     if trial.end.cpu_spent_at is not None and not here.chosen:
-        here = _ending_there(trials, here, trial)
+        here = ending_as(here, trials, trial)
     token = replace(here, backend=trial.log.header.backend).token()
     return _with_token(trial.run, token, call(main, scenario, options)(token), own)
 
@@ -148,14 +148,4 @@ def _as_chosen(trials: Trials, schedule: Schedule, own: ExternalSchedule) -> tup
     deviations = trial.record.deviations
     if not deviations:
         return trial, schedule
-    return trial, replace(_ending_there(trials, schedule, trial), level=own.level, deviations=deviations)
-
-
-def _ending_there(trials: Trials, schedule: Schedule, trial: Trial) -> Schedule:
-    """A schedule whose run is to end as this one did."""
-    return replace(
-        schedule,
-        program=trials.program,
-        outcome=outcome_of(trial.log),
-        cpu_spent_at=trial.end.cpu_spent_at,
-    )
+    return trial, replace(ending_as(schedule, trials, trial), level=own.level, deviations=deviations)

@@ -14,7 +14,7 @@ from ...sim.policies.portfolio import Portfolio
 from ...sim.policies.replay import Replay
 from ...sim.shrink import Deviations, Shrinker
 from ...sim.token import FIFO, NOTHING, THREADS, Cut, Schedule
-from ..runs.divergence import failed_only_later, outcome_of, repeated
+from ..runs.divergence import ending_as, failed_only_later, repeated
 from ..runs.trial_runs import Trial, TrialMaker
 from .shrink_shares import shrink_shares
 from .shrink_workload import WorkloadShrinker
@@ -69,17 +69,15 @@ def _schedule(
 ) -> Schedule:
     """The schedule of a run with what is left of the deviations and the scenario of a failing run."""
     header = found.log.header
-    return Schedule(
+    schedule = Schedule(
         header.backend,
         header.seed,
         header.digest,
         level=level if deviations else FIFO,
         deviations=deviations,
         cut=cut,
-        program=trials.program,
-        outcome=outcome_of(trial.log),
-        cpu_spent_at=trial.end.cpu_spent_at,
     )
+    return ending_as(schedule, trials, trial)
 
 
 @final

@@ -10,7 +10,7 @@ from ...scenario import Scenario, cut_down, digest
 from ...sim.choices import ORDERS, Fifo, Level
 from ...sim.policies.plan import Plan
 from ...sim.token import FIFO, THREADS, Schedule
-from ..runs.divergence import outcome_of, repeated
+from ..runs.divergence import ending_as, repeated
 from ..runs.finished_run import Run
 from ..runs.run_options import SearchOptions
 from ..runs.trial_runs import Trials
@@ -65,12 +65,6 @@ def failing_again(
         repeated(trials, failed)
         again = planned(failed.deviations, schedule.level, failed.end.cpu_spent_at)
         trial = trials.run(again, narrated=True)
-    made = replace(
-        schedule,
-        deviations=failed.deviations,
-        program=trials.program,
-        outcome=outcome_of(trial.log),
-        cpu_spent_at=trial.end.cpu_spent_at,
-    )
+    made = replace(ending_as(schedule, trials, trial), deviations=failed.deviations)
     found = found_lines(scenario, options, Finding(trial, made, 0), "a schedule kept from an earlier run")
     return replace(trial.run, schedule=made.token(), replay=replay(made.token()), found=tuple(found))
